@@ -1,0 +1,55 @@
+package transfer
+
+import (
+	"context"
+	"time"
+
+	"skylift/onedrive"
+)
+
+// Phase is where in its route a transfer stands; a restart goes on from here.
+type Phase string
+
+// The phases, in the order in which a transfer can pass through them.
+const (
+	Choosing  Phase = ""          // which route, which name
+	Posting   Phase = "posting"   // the native POST may or may not have reached Microsoft: look before repeating it
+	Polling   Phase = "polling"   // the monitor is known
+	Sending   Phase = "sending"   // bytes go from us to OneDrive
+	Verifying Phase = "verifying" // the item is looked up
+)
+
+// Work is what a transfer needs to go on after a restart. None of it is shown to anybody.
+type Work struct {
+	Phase        Phase              `json:"phase,omitempty"`
+	Monitor      onedrive.SecretURL `json:"monitor,omitempty"`      // secret: sealed by the store
+	UploadURL    onedrive.SecretURL `json:"uploadUrl,omitempty"`    // secret: sealed by the store
+	SessionEnds  time.Time          `json:"sessionEnds,omitzero"`   // the upload session's expirationDateTime
+	SourceETag   string             `json:"sourceETag,omitempty"`   // strong validator for Range resume
+	PostedAt     time.Time          `json:"postedAt,omitzero"`      // just before the native POST
+	LastSign     time.Time          `json:"lastSign,omitzero"`      // the last sign of life of a native transfer
+	Errors       int                `json:"errors,omitempty"`       // transient errors in a row
+	NativeFailed bool               `json:"nativeFailed,omitempty"` // native was tried and left
+	ItemID       string             `json:"itemId,omitempty"`       // what is to be verified
+	ETagBefore   string             `json:"eTagBefore,omitempty"`   // of the file that replace will replace
+}
+
+// Next is what a Step asks of the runner when the transfer is not final.
+type Next struct {
+	After     time.Duration // when to step again; 0: at once
+	Throttled time.Duration // > 0: the whole account waits this long
+	Park      bool          // State is Waiting: step again at Transfer.Due, or when Runner.Wake says that the reason is gone
+}
+
+// Mover takes one transfer through its steps. Saver is the real one.
+type Mover interface {
+	// Step does the next piece of work for t and changes t. It calls keep to store t before
+	// anything that must not be forgotten (the monitor or upload URL), and progress to show a
+	// change that need not survive a restart. The runner stores t once more when Step returns.
+	// An error is one that Step could not map to a state: the runner retries within a budget.
+	// Step returns soon after ctx ends.
+	Step(ctx context.Context, t *Transfer, keep func() error, progress func()) (Next, error)
+
+	// Abandon cleans up after a cancelled or removed transfer: the upload session is deleted.
+	Abandon(ctx context.Context, t *Transfer) error
+}

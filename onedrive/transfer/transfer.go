@@ -1,0 +1,113 @@
+// Package transfer saves things from the web into OneDrive: what a transfer is, how its
+// record is kept, who runs it, and each step that it takes.
+package transfer
+
+import (
+	"time"
+
+	"skylift/onedrive"
+)
+
+// State is how far a transfer has come. Its words are those of the JSON API.
+type State string
+
+// The six states; the last three are final.
+const (
+	NotStarted State = "notStarted" // accepted and stored; nothing sent to Microsoft yet
+	InProgress State = "inProgress" // Microsoft or we are moving it
+	Waiting    State = "waiting"    // parked for Reason; goes on by itself
+	Completed  State = "completed"  // the DriveItem was looked up and is what was asked for
+	Failed     State = "failed"     // Failure says why
+	Cancelled  State = "cancelled"  // by the user
+)
+
+// Final reports whether the transfer will never change again by itself.
+func (s State) Final() bool { return s == Completed || s == Failed || s == Cancelled }
+
+// Route is who moves the bytes.
+type Route string
+
+// The three routes.
+const (
+	Native Route = "native" // OneDrive fetches the URL itself
+	Relay  Route = "relay"  // our server streams source to OneDrive
+	Upload Route = "upload" // the client holds the bytes
+)
+
+// Reason is why a transfer waits.
+type Reason string
+
+// The reasons that people see.
+const (
+	Throttled      Reason = "throttled"      // Microsoft asked us to slow down
+	SignInRequired Reason = "signInRequired" // the refresh token is gone
+	OneDriveFull   Reason = "oneDriveFull"   // no room left
+	Offline        Reason = "offline"        // Microsoft or the source cannot be reached
+	ClientBytes    Reason = "clientBytes"    // an upload whose bytes the client has not sent yet
+	Locked         Reason = "locked"         // OneDrive holds a lock on the file
+)
+
+// Folder is the target of a transfer as people know it.
+type Folder struct {
+	DriveID string `json:"driveId"`
+	ID      string `json:"id"`
+	Name    string `json:"name"`
+	Path    string `json:"path"`
+}
+
+// Ref is the folder's address for the Graph client.
+func (f Folder) Ref() onedrive.Ref { return onedrive.Ref{DriveID: f.DriveID, ID: f.ID} }
+
+// Item is the finished file.
+type Item struct {
+	DriveID string `json:"driveId"`
+	ID      string `json:"id"`
+	Name    string `json:"name"`
+	Size    int64  `json:"size"`
+	WebURL  string `json:"webUrl"`
+	ETag    string `json:"eTag,omitempty"` // as it was when we verified it: undo removes nothing that changed since
+}
+
+// Failure is why a transfer failed: a stable code of the API; the words for people are made from it elsewhere.
+type Failure struct {
+	Code   string `json:"code"`
+	Detail string `json:"detail,omitempty"` // a number, a type, a host or a request id: never a secret, never text from below
+}
+
+// Transfer is one thing being saved: the record that the store keeps.
+type Transfer struct {
+	Version int    `json:"v"` // of this record's layout
+	ID      string `json:"id"`
+	Owner   string `json:"owner"` // auth.User.ID
+
+	State       State    `json:"state"`
+	Route       Route    `json:"route"`
+	RouteReason string   `json:"routeReason,omitempty"` // code of why the first route was left: nativeRefused, nativeFailed, nativeStalled, nativeEmpty, workAccount …
+	Reason      Reason   `json:"reason,omitempty"`
+	Failure     *Failure `json:"failure,omitempty"`
+	Attempts    int      `json:"attempts"`
+
+	SourceURL        string                    `json:"sourceUrl,omitempty"` // empty for an upload without one
+	PageURL          string                    `json:"pageUrl,omitempty"`
+	PageTitle        string                    `json:"pageTitle,omitempty"`
+	AltText          string                    `json:"altText,omitempty"`
+	Name             string                    `json:"name"`
+	NameGiven        bool                      `json:"nameGiven,omitempty"` // the person chose Name: only made safe, never improved
+	Folder           Folder                    `json:"folder"`
+	ConflictBehavior onedrive.ConflictBehavior `json:"conflictBehavior"`
+	ContentType      string                    `json:"contentType,omitempty"`
+
+	Percent          *float64 `json:"percent,omitempty"` // 0-100, nil when nobody knows
+	BytesTransferred *int64   `json:"bytesTransferred,omitempty"`
+	Size             *int64   `json:"size,omitempty"` // bytes, nil when unknown
+	Item             *Item    `json:"item,omitempty"`
+
+	Created  time.Time `json:"created"`
+	Modified time.Time `json:"modified"`
+	Due      time.Time `json:"due,omitzero"` // when a waiting transfer goes on, if a time is known
+
+	Work Work `json:"work,omitzero"`
+
+	// Revision is the store's sequence number of this record; 0 before it is stored.
+	Revision uint64 `json:"-"`
+}
