@@ -1,0 +1,195 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// program builds skylift once for all tests and returns its path.
+var program = sync.OnceValues(func() (string, error) {
+	if path := os.Getenv("SKYLIFT_BINARY"); path != "" {
+		return path, nil
+	}
+	path := filepath.Join(workDir, "skylift")
+	build := exec.Command("go", "build", "-o", path, "skylift")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build skylift: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+// app is a running skylift.
+type app struct {
+	URL string // http://localhost:port, no slash at the end
+
+	t    testing.TB
+	env  []string
+	cmd  *exec.Cmd
+	done chan struct{} // closed once the process is gone and its log complete
+	log  *logBuffer
+}
+
+// start runs skylift as a demo that keeps nothing, on a free port; env adds to or replaces
+// settings ("SKYLIFT_DATA=/tmp/x"). It is stopped at the test's end, and must then end cleanly.
+func start(t testing.TB, env ...string) *app {
+	t.Helper()
+	a := &app{t: t, env: env}
+	a.run("localhost:0")
+	t.Cleanup(a.Stop)
+	return a
+}
+
+func (a *app) run(listen string) {
+	a.t.Helper()
+	path, err := program()
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	a.log = newLogBuffer()
+	a.done = make(chan struct{})
+	a.cmd = exec.Command(path)
+	a.cmd.Dir = a.t.TempDir()
+	a.cmd.Env = append(os.Environ(), "SKYLIFT_LISTEN="+listen, "SKYLIFT_DATA=:memory:", "SKYLIFT_METRICS=", "SKYLIFT_LOG=debug")
+	a.cmd.Env = append(a.cmd.Env, a.env...)
+	a.cmd.Stdout, a.cmd.Stderr = a.log, a.log
+	a.cmd.WaitDelay = 5 * time.Second
+	if err := a.cmd.Start(); err != nil {
+		a.t.Fatal(err)
+	}
+	go func(cmd *exec.Cmd, done chan struct{}) { // ends with the process
+		_ = cmd.Wait()
+		close(done)
+	}(a.cmd, a.done)
+	a.URL = a.waitAddress()
+}
+
+var address = regexp.MustCompile(`https?://(?:localhost|127\.0\.0\.1|\[::1\]):[1-9][0-9]*`)
+
+// waitAddress waits until skylift has printed where it listens and says that it is ready.
+func (a *app) waitAddress() string {
+	a.t.Helper()
+	var url string
+	eventually(a.t, "the address that skylift prints", func() bool {
+		url = address.FindString(a.log.String())
+		select {
+		case <-a.done:
+			a.t.Fatalf("skylift ended before it listened:\n%s", a.log)
+		default:
+		}
+		return url != ""
+	})
+	eventually(a.t, "skylift to be ready", func() bool {
+		res, err := http.Get(url + "/readyz")
+		if err != nil {
+			return false
+		}
+		res.Body.Close()
+		return res.StatusCode == http.StatusOK
+	})
+	return url
+}
+
+// Stop ends skylift as an operator does and waits until it is gone.
+func (a *app) Stop() {
+	a.t.Helper()
+	select {
+	case <-a.done:
+		return
+	default:
+	}
+	_ = a.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-a.done:
+	case <-time.After(patience):
+		a.Kill()
+		a.t.Errorf("skylift did not stop on SIGTERM:\n%s", a.log)
+	}
+	if a.t.Failed() {
+		a.t.Logf("skylift's log:\n%s", a.log)
+	}
+}
+
+// Kill ends skylift without a chance to tidy up.
+func (a *app) Kill() {
+	_ = a.cmd.Process.Kill()
+	<-a.done
+}
+
+// Restart starts skylift again on the same address: after Stop or Kill.
+func (a *app) Restart() {
+	a.t.Helper()
+	a.run(strings.TrimPrefix(strings.TrimPrefix(a.URL, "http://"), "https://"))
+}
+
+// Log is all that skylift has printed since it was started.
+func (a *app) Log() string { return a.log.String() }
+
+// API sends a JSON request to the API as a device would and decodes the answer into out, unless
+// that is nil. It returns the status code.
+func (a *app) API(method, path, key string, body, out any) int {
+	a.t.Helper()
+	var reader io.Reader
+	if body != nil {
+		encoded, err := json.Marshal(body)
+		if err != nil {
+			a.t.Fatal(err)
+		}
+		reader = bytes.NewReader(encoded)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, a.URL+"/api/v1"+path, reader)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	if key != "" {
+		req.Header.Set("Authorization", "Bearer "+key)
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if out != nil {
+		if err := json.NewDecoder(res.Body).Decode(out); err != nil {
+			a.t.Fatalf("%s %s: %d: %v", method, path, res.StatusCode, err)
+		}
+	}
+	return res.StatusCode
+}
+
+// logBuffer keeps what a process prints; safe while it still prints.
+type logBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func newLogBuffer() *logBuffer { return &logBuffer{} }
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
