@@ -5,8 +5,12 @@
 package fakegraph
 
 import (
+	"maps"
 	"net/http"
+	"net/url"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,35 +26,114 @@ type Options struct {
 	Now func() time.Time
 	// Discard makes uploads swallow their bytes: sizes and hashes are kept, contents are not.
 	Discard bool
+	// Apps are the registered applications. Without any, every client id, secret and http(s)
+	// redirect URI is accepted.
+	Apps []App
+	// StrictRefresh makes a refresh token die when it is used. Microsoft's own stay valid.
+	// https://learn.microsoft.com/entra/identity-platform/refresh-tokens
+	StrictRefresh bool
 }
 
 // Server is the stand-in Microsoft. It is an http.Handler and safe for concurrent use.
 type Server struct {
-	opts Options
-	mux  *http.ServeMux
+	opts    Options
+	handler http.Handler
+	shift   atomic.Int64 // nanoseconds that Advance has added
+	login   *login
 
-	mu       sync.Mutex // guards all below
-	shift    time.Duration
-	accounts map[string]*Account // by login name, lower case
+	mu       sync.RWMutex // guards the accounts
+	accounts []*Account
+	byLogin  map[string]*Account // by login name, lower case
+
+	countMu sync.Mutex
+	counts  map[string]int
+}
+
+// New makes a Server with the demo's accounts.
+func New(opts Options) *Server {
+	opts.Prefix = strings.TrimSuffix(opts.Prefix, "/")
+	s := &Server{opts: opts, counts: map[string]int{}}
+	s.login = newLogin()
+	s.resetAccounts()
+
+	graph, login := http.NewServeMux(), http.NewServeMux()
+	s.loginRoutes(login)
+	s.profileRoutes(graph)
+	s.driveRoutes(graph)
+	s.handler = http.StripPrefix(opts.Prefix, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if isLoginPath(r.URL.Path) {
+			login.ServeHTTP(w, r)
+			return
+		}
+		graph.ServeHTTP(w, r)
+	}))
+	return s
+}
+
+// isLoginPath says whether a path (without prefix) belongs to the identity platform:
+// /{tenant}/oauth2/…, /{tenant}/v2.0/…, /{tenant}/discovery/… and the login pages. Two muxes,
+// because {tenant} would clash with the Graph patterns in one.
+func isLoginPath(path string) bool {
+	first, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	second, _, _ := strings.Cut(rest, "/")
+	switch second {
+	case "oauth2", "v2.0", "discovery", "login", ".well-known":
+		return first != "v1.0" && first != "beta"
+	}
+	return first == "login"
+}
+
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+// base is the address that this request came in by: scheme, host and prefix, no slash at the end.
+func (s *Server) base(r *http.Request) string {
+	return s.origin(r) + s.opts.Prefix
+}
+
+// origin is the scheme and host of this request.
+func (s *Server) origin(r *http.Request) string {
+	u := url.URL{Scheme: "http", Host: r.Host}
+	if r.TLS != nil || r.URL.Scheme == "https" {
+		u.Scheme = "https"
+	}
+	return u.String()
 }
 
 // now is the server's time, moved by Advance.
 func (s *Server) now() time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.nowLocked()
-}
-
-func (s *Server) nowLocked() time.Time {
+	now := time.Now
 	if s.opts.Now != nil {
-		return s.opts.Now().Add(s.shift)
+		now = s.opts.Now
 	}
-	return time.Now().Add(s.shift)
+	return now().Add(time.Duration(s.shift.Load()))
 }
 
 // Advance moves the server's clock: codes, tokens, sessions and monitors expire by it.
-func (s *Server) Advance(d time.Duration) {
+func (s *Server) Advance(d time.Duration) { s.shift.Add(int64(d)) }
+
+// Reset forgets everything that people and programs did: sign-ins, tokens, drives, counters
+// and added accounts. Signing keys and the clock stay, so that clients' caches stay right.
+func (s *Server) Reset() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.shift += d
+	s.resetAccounts()
+	s.mu.Unlock()
+	s.login.reset()
+	s.resetDrives()
+	s.countMu.Lock()
+	clear(s.counts)
+	s.countMu.Unlock()
+}
+
+// count adds one to a named counter.
+func (s *Server) count(name string) {
+	s.countMu.Lock()
+	s.counts[name]++
+	s.countMu.Unlock()
+}
+
+// Counts are the named counters: how often things happened that tests ask about.
+func (s *Server) Counts() map[string]int {
+	s.countMu.Lock()
+	defer s.countMu.Unlock()
+	return maps.Clone(s.counts)
 }
