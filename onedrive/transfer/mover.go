@@ -32,6 +32,7 @@ type Work struct {
 	NativeFailed bool               `json:"nativeFailed,omitempty"` // native was tried and left
 	ItemID       string             `json:"itemId,omitempty"`       // what is to be verified
 	ETagBefore   string             `json:"eTagBefore,omitempty"`   // of the file that replace will replace
+	Inline       []byte             `json:"inline,omitempty"`       // the bytes of a data: URL, at most MaxInline; gone once saved
 }
 
 // Next is what a Step asks of the runner when the transfer is not final.
