@@ -70,6 +70,13 @@ func New(config Config) (*Graph, error) {
 	return g, nil
 }
 
+// CloseIdleConnections ends what is kept open and unused.
+func (g *Graph) CloseIdleConnections() {
+	for _, way := range []http.RoundTripper{g.graph, g.bare} {
+		(&http.Client{Transport: way}).CloseIdleConnections()
+	}
+}
+
 func transportOf(c *http.Client) http.RoundTripper {
 	switch {
 	case c == nil:

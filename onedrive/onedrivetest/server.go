@@ -1,0 +1,74 @@
+// Package onedrivetest gives tests a Microsoft of their own: the stand-in on a local server, and
+// Graph clients that are signed in to it. It is the only package that imports testing.
+package onedrivetest
+
+import (
+	"context"
+	"fmt"
+	"net/http/httptest"
+	"sync"
+	"testing"
+
+	"skylift/onedrive"
+	"skylift/onedrive/fakegraph"
+)
+
+// Server is a stand-in Microsoft that lives as long as its test.
+type Server struct {
+	*fakegraph.Server
+	URL      string // of everything, the stand-in's prefix included
+	LoginURL string
+	GraphURL string // with the version, as SKYLIFT_GRAPH_URL has it
+	Graph    *onedrive.Graph
+}
+
+// NewServer starts a stand-in with at most one Options. Without a prefix it gets one, so that a
+// client that forgets part of the base address fails loudly.
+func NewServer(t testing.TB, options ...fakegraph.Options) *Server {
+	t.Helper()
+	var o fakegraph.Options
+	if len(options) > 0 {
+		o = options[0]
+	}
+	if o.Prefix == "" {
+		o.Prefix = "/microsoft"
+	}
+	s := &Server{Server: fakegraph.New(o)}
+	server := httptest.NewServer(s.Server)
+	t.Cleanup(server.Close)
+	s.URL = server.URL + o.Prefix
+	s.LoginURL, s.GraphURL = s.URL, s.URL+"/v1.0"
+	graph, err := onedrive.New(onedrive.Config{GraphURL: s.GraphURL})
+	if err != nil {
+		t.Fatalf("onedrive.New: %v", err)
+	}
+	t.Cleanup(graph.CloseIdleConnections)
+	s.Graph = graph
+	return s
+}
+
+// Client is a Graph client that is signed in as the account of that login name.
+func (s *Server) Client(t testing.TB, login string) *onedrive.Client {
+	t.Helper()
+	if s.Token(login) == "" {
+		t.Fatalf("no account %q on the stand-in", login)
+	}
+	return s.Graph.Client(s.Tokens(login))
+}
+
+// Tokens is a source of access tokens for that account: it keeps one until it is stale.
+func (s *Server) Tokens(login string) onedrive.TokenSource {
+	var mu sync.Mutex
+	token := ""
+	return func(_ context.Context, stale string) (string, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if token == "" || token == stale {
+			token = s.Token(login)
+		}
+		if token == "" {
+			return "", fmt.Errorf("%w: %s left the stand-in", onedrive.ErrUnauthenticated, login)
+		}
+		return token, nil
+	}
+}
