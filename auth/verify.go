@@ -1,0 +1,100 @@
+package auth
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"regexp"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+)
+
+var (
+	guid      = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
+	emptyGUID = "00000000-0000-0000-0000-000000000000"
+)
+
+// claims are what we read of an ID token.
+// https://learn.microsoft.com/entra/identity-platform/id-token-claims-reference
+type claims struct {
+	Issuer   string `json:"iss"`
+	TenantID string `json:"tid"`
+	ObjectID string `json:"oid"`
+	Name     string `json:"name"`
+	Username string `json:"preferred_username"`
+}
+
+// verify checks an ID token and returns whom it names. The verifier checks signature, algorithm,
+// audience and times; what is Microsoft's own stands here.
+func (p *Provider) verify(ctx context.Context, raw, nonce string) (User, error) {
+	token, err := p.verifier.Verify(ctx, raw)
+	if err != nil {
+		return User{}, verifyError(err)
+	}
+	if len(token.Audience) != 1 || token.Audience[0] != p.config.ClientID {
+		return User{}, untrusted("audience")
+	}
+	if nonce == "" || subtle.ConstantTimeCompare([]byte(token.Nonce), []byte(nonce)) != 1 {
+		return User{}, untrusted("nonce")
+	}
+	var c claims
+	if err := token.Claims(&c); err != nil {
+		return User{}, untrusted("claims")
+	}
+	if !guid.MatchString(c.TenantID) || !guid.MatchString(c.ObjectID) || c.ObjectID == emptyGUID {
+		return User{}, untrusted("tenant or object id")
+	}
+	if c.Issuer != issuerOf(p.config.LoginURL, c.TenantID) {
+		return User{}, untrusted("issuer")
+	}
+	if !tenantAllowed(p.config.Tenant, c.TenantID) {
+		return User{}, &SignInError{Kind: WrongAccountType, Detail: "tenant not allowed here"}
+	}
+	return User{
+		ID: UserID(c.TenantID, c.ObjectID), TenantID: c.TenantID, ObjectID: c.ObjectID,
+		Name: displayed(c.Name, c.Username), Username: displayed(c.Username),
+	}, nil
+}
+
+// issuerOf is the issuer that Microsoft writes into tokens of a tenant.
+func issuerOf(loginURL, tenantID string) string { return loginURL + "/" + tenantID + "/v2.0" }
+
+// tenantAllowed applies the tenant setting to the tenant of a token.
+func tenantAllowed(setting, tenantID string) bool {
+	switch setting {
+	case "common":
+		return true
+	case "consumers":
+		return tenantID == ConsumersTenant
+	case "organizations":
+		return tenantID != ConsumersTenant
+	}
+	return tenantID == setting
+}
+
+// displayed is the first of names that is not empty, cut to what a page can show.
+func displayed(names ...string) string {
+	for _, name := range names {
+		if runes := []rune(name); len(runes) > 0 {
+			return string(runes[:min(len(runes), 200)])
+		}
+	}
+	return ""
+}
+
+func untrusted(what string) error {
+	return &SignInError{Kind: Untrusted, Detail: "ID token refused: " + what}
+}
+
+// verifyError keeps apart "could not look" and "looked, and it is wrong".
+func verifyError(err error) error {
+	var signIn *SignInError
+	if errors.As(err, &signIn) {
+		return signIn
+	}
+	var expired *oidc.TokenExpiredError
+	if errors.As(err, &expired) {
+		return untrusted("expired; is the clock of this machine right?")
+	}
+	return untrusted("signature or form")
+}
