@@ -20,8 +20,8 @@ const accessLife = time.Hour
 type grant struct {
 	account *Account
 	client  string
-	scopes  []string // as normalised by parseScopes, with openid and offline_access
-	tenant  string   // the {tenant} of the authorize call
+	scopes  scopes // asked at sign-in, with openid and offline_access
+	tenant  tenant // where the person signed in
 	nonce   string
 	// confidential and spa say how the code was redeemed: with a secret; by a browser script.
 	confidential, spa bool
@@ -32,14 +32,13 @@ type grant struct {
 // access is one access token.
 type access struct {
 	grant  *grant
-	scopes []string
-	graph  bool // its audience is Graph
+	scopes scopes
 	killed bool // guarded by login.mu: refused as if expired
 }
 
 // allows says whether the token carries one of the permissions.
 func (t *access) allows(anyOf ...string) bool {
-	return slices.ContainsFunc(t.scopes, func(have string) bool {
+	return slices.ContainsFunc(t.scopes.list, func(have string) bool {
 		name := bareScope(have)
 		return name == ".default" || slices.ContainsFunc(anyOf, func(want string) bool { return strings.EqualFold(name, want) })
 	})
@@ -87,7 +86,7 @@ func (s *Server) accessToken(r *http.Request) (*access, *wireError) {
 		return nil, s.unauthorized(r, "IDX14100: JWT is not well formed, there are no dots (.).", "invalid_token")
 	case expired || t.killed:
 		return nil, s.unauthorized(r, "Lifetime validation failed, the token is expired.", "expired_token")
-	case !t.graph:
+	case !t.scopes.graph:
 		return nil, s.unauthorized(r, "Access token validation failure. Invalid audience.", "invalid_token")
 	}
 	return t, nil
@@ -112,16 +111,16 @@ func (s *Server) Token(login string) string {
 	if a == nil {
 		return ""
 	}
-	scopes := []string{"Files.ReadWrite.All", "User.Read", "openid", "profile", "email"}
-	return s.issueAccess(&grant{account: a, client: "token-tool", scopes: scopes, tenant: "common", started: s.now()}, scopes, true)
-}
-
-// issueAccess makes an access token that counts from now.
-func (s *Server) issueAccess(g *grant, scopes []string, graph bool) string {
-	token := newSecret("demo-access-", 900)
+	all := scopes{list: []string{"Files.ReadWrite.All", "User.Read", "openid", "profile", "email"}, graph: true}
 	s.login.mu.Lock()
 	defer s.login.mu.Unlock()
-	s.login.access.put(digest(token), &access{grant: g, scopes: scopes, graph: graph}, s.now().Add(accessLife))
+	return s.issueAccess(&grant{account: a, client: "token-tool", scopes: all, started: s.now()}, all)
+}
+
+// issueAccess makes an access token that counts from now. login.mu is held.
+func (s *Server) issueAccess(g *grant, asked scopes) string {
+	token := newSecret("demo-access-", 900)
+	s.login.access.put(digest(token), &access{grant: g, scopes: asked}, s.now().Add(accessLife))
 	return token
 }
 

@@ -40,6 +40,7 @@ type Server struct {
 	handler http.Handler
 	shift   atomic.Int64 // nanoseconds that Advance has added
 	login   *login
+	keys    keyring
 
 	mu       sync.RWMutex // guards the accounts
 	accounts []*Account
@@ -54,6 +55,7 @@ func New(opts Options) *Server {
 	opts.Prefix = strings.TrimSuffix(opts.Prefix, "/")
 	s := &Server{opts: opts, counts: map[string]int{}}
 	s.login = newLogin()
+	s.login.strict = opts.StrictRefresh
 	s.resetAccounts()
 
 	graph, login := http.NewServeMux(), http.NewServeMux()
@@ -71,16 +73,16 @@ func New(opts Options) *Server {
 }
 
 // isLoginPath says whether a path (without prefix) belongs to the identity platform:
-// /{tenant}/oauth2/…, /{tenant}/v2.0/…, /{tenant}/discovery/… and the login pages. Two muxes,
+// /{tenant}/oauth2/…, /{tenant}/v2.0/…, /{tenant}/discovery/… and its pages. Two muxes,
 // because {tenant} would clash with the Graph patterns in one.
 func isLoginPath(path string) bool {
 	first, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 	second, _, _ := strings.Cut(rest, "/")
 	switch second {
-	case "oauth2", "v2.0", "discovery", "login", ".well-known":
+	case "oauth2", "v2.0", "discovery":
 		return first != "v1.0" && first != "beta"
 	}
-	return first == "login"
+	return first == "login" || first == "error"
 }
 
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
@@ -117,7 +119,7 @@ func (s *Server) Reset() {
 	s.mu.Lock()
 	s.resetAccounts()
 	s.mu.Unlock()
-	s.login.reset()
+	s.login.reset(s.opts.StrictRefresh)
 	s.resetDrives()
 	s.countMu.Lock()
 	clear(s.counts)

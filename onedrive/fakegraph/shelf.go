@@ -19,8 +19,12 @@ func newShelf[K comparable, V any](max int) *shelf[K, V] {
 	return &shelf[K, V]{max: max, items: map[K]shelved[V]{}}
 }
 
-// put stores a value until a time. Keys are random and never put twice.
+// put stores a value until a time.
 func (s *shelf[K, V]) put(key K, value V, expires time.Time) {
+	if _, known := s.items[key]; known {
+		s.items[key] = shelved[V]{value, expires}
+		return
+	}
 	for len(s.items) >= s.max && len(s.order) > 0 {
 		delete(s.items, s.order[0])
 		s.order = s.order[1:]
