@@ -2,6 +2,7 @@ package onedrive
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -41,10 +42,15 @@ func (c *Client) Special(ctx context.Context, name string) (DriveItem, error) {
 
 func (c *Client) item(ctx context.Context, op string, path []string) (item DriveItem, err error) {
 	_, err = c.do(ctx, request{op: op, method: http.MethodGet, path: path, query: url.Values{"$select": {itemFields}}}, &item)
+	return item, mustBeItem(op, item, err)
+}
+
+// mustBeItem is the call's error, or that its 2xx answer holds no item.
+func mustBeItem(op string, item DriveItem, err error) error {
 	if err == nil && item.ID == "" {
-		err = &Error{Op: op, Status: http.StatusOK, kind: ErrUnavailable, cause: errNoItem}
+		return &Error{Op: op, Status: http.StatusOK, kind: ErrUnavailable, cause: errors.New("the answer is no item")}
 	}
-	return item, err
+	return err
 }
 
 // Delete moves an item to the recycle bin. With an eTag it does so only while the item is still

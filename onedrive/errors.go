@@ -237,9 +237,8 @@ func networkError(outer, inner context.Context, op string, stream *streamedBody,
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		err = wrapped.Err
 	}
-	kind := ErrUnavailable
 	if errors.Is(err, ErrForeignHost) {
-		kind = ErrForeignHost
+		return &Error{Op: op, kind: ErrForeignHost} // without the cause: it tells where a name leads inside
 	}
-	return &Error{Op: op, kind: kind, cause: err}
+	return &Error{Op: op, kind: ErrUnavailable, cause: err}
 }

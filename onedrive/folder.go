@@ -18,8 +18,6 @@ const pageSize = "200"
 // searchPages bounds how far a search is followed.
 const searchPages = 5
 
-var errNoItem = errors.New("the answer is no item")
-
 // page is one page of a collection.
 type page struct {
 	Value    []DriveItem `json:"value"`
@@ -109,6 +107,9 @@ func (c *Client) page(ctx context.Context, r request, cursor string) ([]DriveIte
 	if _, err := c.do(ctx, r, &p); err != nil {
 		return nil, "", err
 	}
+	if p.Value == nil {
+		return nil, "", &Error{Op: r.op, Status: http.StatusOK, kind: ErrUnavailable, cause: errors.New("the answer is no list")}
+	}
 	if p.NextLink == "" {
 		return p.Value, "", nil
 	}
@@ -147,6 +148,7 @@ func (c *Client) CreateFolder(ctx context.Context, parent Ref, name string) (ite
 	body := map[string]any{"name": name, "folder": struct{}{}, "@microsoft.graph.conflictBehavior": Fail}
 	_, err = c.do(ctx, request{op: "create folder", method: http.MethodPost, path: append(segments, "children"), body: body}, &item)
 	if !errors.Is(err, ErrNameExists) {
+		err = mustBeItem("create folder", item, err)
 		return item, err == nil, err
 	}
 	taken := err

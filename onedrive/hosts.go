@@ -34,12 +34,14 @@ func newHostList(graph *url.URL, extra []string) (hostList, error) {
 	l := hostList{names: append([]string{strings.ToLower(graph.Hostname())}, microsoftHosts...), exempt: []string{hostPort(graph)}}
 	for _, entry := range extra {
 		entry = strings.ToLower(strings.TrimPrefix(strings.TrimSpace(entry), "*"))
-		if host, port, err := net.SplitHostPort(entry); err == nil && host != "" && port != "" {
-			l.exempt = append(l.exempt, net.JoinHostPort(host, port))
-		} else if u, err := url.Parse("https://" + strings.TrimPrefix(entry, ".")); err == nil && u.Port() == "" && u.Host != "" && u.Host == strings.TrimPrefix(entry, ".") {
-			l.names = append(l.names, entry)
-		} else {
+		u, err := url.Parse("https://" + strings.TrimPrefix(entry, "."))
+		switch {
+		case err != nil || u.Hostname() == "" || u.Host != strings.TrimPrefix(entry, "."):
 			return hostList{}, fmt.Errorf("onedrive: %q is no host, .suffix or host:port", entry)
+		case u.Port() != "":
+			l.exempt = append(l.exempt, hostPort(u))
+		default:
+			l.names = append(l.names, entry)
 		}
 	}
 	return l, nil

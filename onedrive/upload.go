@@ -42,7 +42,7 @@ func (c *Client) PutContent(ctx context.Context, parent Ref, name string, b Conf
 		query:  url.Values{"@microsoft.graph.conflictBehavior": {string(b.orFail())}}, // in the body of all other calls
 		header: http.Header{"Content-Type": {contentType}},
 		stream: newStreamedBody(body, size)}, &item)
-	return item, named(err)
+	return item, named(mustBeItem("upload file", item, err))
 }
 
 // UploadSession is where the bytes of a large file go.
