@@ -48,7 +48,7 @@ type signingKey struct {
 
 // VerifySignature returns the payload of a token that one of the keys signed.
 func (k *keySet) VerifySignature(ctx context.Context, jwt string) ([]byte, error) {
-	token, err := jose.ParseSigned(jwt, []jose.SignatureAlgorithm{jose.RS256})
+	token, err := jose.ParseSignedCompact(jwt, []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil || len(token.Signatures) != 1 {
 		return nil, untrusted("form")
 	}

@@ -13,7 +13,7 @@ const maxLocalPath = 2048
 // Browsers treat "\" as "/", skip tabs and line ends inside a URL, and resolve dot segments, so
 // "/\evil", "/\t/evil" and "/x/..//evil" all leave the site in one of them or after a proxy.
 func LocalPath(s string) string {
-	if len(s) > maxLocalPath || !strings.HasPrefix(s, "/") {
+	if len(s) > maxLocalPath || !strings.HasPrefix(s, "/") || strings.HasPrefix(s, "//") {
 		return "/"
 	}
 	for _, r := range s {

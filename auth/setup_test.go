@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"encoding/base64"
 	"sync"
 	"testing"
 	"time"
@@ -81,3 +82,5 @@ var (
 	alex = User{ID: UserID("11111111-2222-3333-4444-555555555555", "00000000-0000-0000-bbbb-000000000002"), TenantID: "11111111-2222-3333-4444-555555555555",
 		ObjectID: "00000000-0000-0000-bbbb-000000000002", Name: "Alex", Username: "alex@work.example"}
 )
+
+func rawBase64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
