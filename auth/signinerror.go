@@ -51,7 +51,10 @@ type SignInError struct {
 	AADSTS string // Microsoft's number such as "65004", "" when none came; for help texts
 	Code   string // OAuth's error code such as "access_denied"
 	Detail string // for the log
-	cause  error
+
+	troubled bool  // the server answered 5xx or 429
+	decided  error // ErrSignInRequired and its like, of a refresh
+	cause    error
 }
 
 func (e *SignInError) Error() string {
@@ -71,16 +74,17 @@ func (e *SignInError) Error() string {
 // Unwrap gives the network error below, if any: never a body or an address.
 func (e *SignInError) Unwrap() error { return e.cause }
 
-// Is makes errors.Is(err, ErrTemporary) and its like work on the kinds.
+// Is makes errors.Is(err, ErrTemporary) and its like work: by what the refresh decided, else by
+// the kind. Exactly one of the three is true of an error of Refresh.
 func (e *SignInError) Is(target error) bool {
-	switch target {
-	case ErrTemporary:
-		return e.Kind == TryAgain
-	case ErrMisconfigured:
-		switch e.Kind {
-		case Misconfigured, RedirectUnknown, ClientUnknown, SecretWrong, SecretExpired, AudienceMismatch:
-			return true
-		}
+	if e.decided != nil {
+		return target == e.decided
+	}
+	switch e.Kind {
+	case TryAgain:
+		return target == ErrTemporary
+	case Misconfigured, RedirectUnknown, ClientUnknown, SecretWrong, SecretExpired, AudienceMismatch:
+		return target == ErrMisconfigured
 	}
 	return false
 }
@@ -174,7 +178,8 @@ func tokenError(err error) error {
 	}
 	if status >= 500 || status == http.StatusTooManyRequests {
 		e := signInError(answer.ErrorCode, answer.ErrorDescription)
-		e.Kind = TryAgain
+		e.Kind, e.troubled = TryAgain, true
+		e.Detail = "token endpoint answered " + strconv.Itoa(status)
 		return e
 	}
 	var body struct {
@@ -186,30 +191,28 @@ func tokenError(err error) error {
 	return e
 }
 
-// refreshError decides by OAuth's code, as Microsoft asks: numbers are only for texts.
+// refreshError decides by OAuth's code, as Microsoft asks: numbers are only for texts. Deleting
+// tokens cannot be undone, so ErrSignInRequired needs a clear word and no server's trouble.
 func refreshError(err error) error {
 	err = tokenError(err)
 	var e *SignInError
-	if !errors.As(err, &e) || e.Kind == TryAgain && e.cause != nil {
+	if !errors.As(err, &e) {
 		return err
 	}
-	switch e.Code {
-	case "invalid_grant", "interaction_required", "consent_required", "login_required":
-		return &joined{ErrSignInRequired, e}
-	case "temporarily_unavailable", "server_error":
-		return &joined{ErrTemporary, e}
+	switch {
+	case e.troubled || e.cause != nil:
+		e.decided = ErrTemporary
+	case signInCodes[e.Code]:
+		e.decided = ErrSignInRequired
+	case e.Kind == TryAgain:
+		e.decided = ErrTemporary
+	default:
+		e.decided = ErrMisconfigured
 	}
-	if e.Kind == TryAgain {
-		return &joined{ErrTemporary, e}
-	}
-	return &joined{ErrMisconfigured, e}
+	return e
 }
 
-// joined is an error of a kind with its details.
-type joined struct {
-	kind   error
-	detail *SignInError
+// signInCodes are the codes of a refresh token that is good for nothing any more.
+var signInCodes = map[string]bool{
+	"invalid_grant": true, "interaction_required": true, "consent_required": true, "login_required": true,
 }
-
-func (j *joined) Error() string   { return j.kind.Error() + ": " + j.detail.Error() }
-func (j *joined) Unwrap() []error { return []error{j.kind, j.detail} }
