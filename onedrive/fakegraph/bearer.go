@@ -112,14 +112,14 @@ func (s *Server) Token(login string) string {
 		return ""
 	}
 	all := scopes{list: []string{"Files.ReadWrite.All", "User.Read", "openid", "profile", "email"}, graph: true}
-	s.login.mu.Lock()
-	defer s.login.mu.Unlock()
 	return s.issueAccess(&grant{account: a, client: "token-tool", scopes: all, started: s.now()}, all)
 }
 
-// issueAccess makes an access token that counts from now. login.mu is held.
+// issueAccess makes an access token that counts from now.
 func (s *Server) issueAccess(g *grant, asked scopes) string {
 	token := newSecret("demo-access-", 900)
+	s.login.mu.Lock()
+	defer s.login.mu.Unlock()
 	s.login.access.put(digest(token), &access{grant: g, scopes: asked}, s.now().Add(accessLife))
 	return token
 }

@@ -86,36 +86,36 @@ func newUserCode() string {
 }
 
 // redeemDevice is the device code grant: polled until the person has decided.
-func (s *Server) redeemDevice(r *http.Request, t tenant, who credentials) (map[string]any, *stsError) {
+func (s *Server) redeemDevice(r *http.Request, t tenant, who credentials) (*grant, scopes, *stsError) {
 	value := r.PostForm.Get("device_code")
 	if value == "" {
 		value = r.PostForm.Get("code") // the name in older libraries
 	}
 	if value == "" {
-		return nil, sts(900144, "device_code")
+		return nil, scopes{}, sts(900144, "device_code")
 	}
 	s.login.mu.Lock()
 	defer s.login.mu.Unlock()
 	d, expired, ok := s.login.devices.get(digest(value), s.now())
 	switch {
 	case !ok || d.client != who.client:
-		return nil, sts(70018)
+		return nil, scopes{}, sts(70018)
 	case d.used:
-		return nil, sts(54005)
+		return nil, scopes{}, sts(54005)
 	case d.declined:
-		return nil, &stsError{oauth: "authorization_declined", status: http.StatusBadRequest, number: 70017, text: "The end user has denied the authorization request."}
+		return nil, scopes{}, &stsError{oauth: "authorization_declined", status: http.StatusBadRequest, number: 70017, text: "The end user has denied the authorization request."}
 	case expired:
-		return nil, sts(70019)
+		return nil, scopes{}, sts(70019)
 	case d.account == nil:
-		return nil, sts(70016)
+		return nil, scopes{}, sts(70016)
 	}
 	g := &grant{account: d.account, client: d.client, scopes: d.scopes, tenant: d.tenant, started: s.now(), confidential: who.confidential}
 	if e := t.admits(g.account, g.client); e != nil {
 		e.oauth = "invalid_grant"
-		return nil, e
+		return nil, scopes{}, e
 	}
 	d.used = true
-	return s.answerLocked(r, g, d.scopes), nil
+	return g, d.scopes, nil
 }
 
 // devicePage serves the page where a person enters the code of a device.

@@ -32,16 +32,17 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, e)
 		return
 	}
-	var answer map[string]any
+	var g *grant
+	var asked scopes
 	switch grantType := r.PostForm.Get("grant_type"); grantType {
 	case "":
 		e = sts(900144, "grant_type")
 	case "authorization_code":
-		answer, e = s.redeemCode(r, t, who)
+		g, asked, e = s.redeemCode(r, t, who)
 	case "refresh_token":
-		answer, e = s.redeemRefresh(r, t, who)
+		g, asked, e = s.redeemRefresh(r, t, who)
 	case "urn:ietf:params:oauth:grant-type:device_code", "device_code":
-		answer, e = s.redeemDevice(r, t, who)
+		g, asked, e = s.redeemDevice(r, t, who)
 	default:
 		e = sts(70003, clip(grantType, 80))
 	}
@@ -53,7 +54,7 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("client-request-id", correlationID(r))
 	w.Header().Set("Cache-Control", "no-store, no-cache")
 	w.Header().Set("Pragma", "no-cache")
-	writeJSON(w, http.StatusOK, answer)
+	writeJSON(w, http.StatusOK, s.tokenAnswer(r, g, asked))
 }
 
 // crossOrigin lets browser scripts read the answer and answers their preflight.
@@ -102,41 +103,41 @@ func (s *Server) readTokenRequest(w http.ResponseWriter, r *http.Request) (tenan
 }
 
 // redeemCode is grant_type=authorization_code.
-func (s *Server) redeemCode(r *http.Request, t tenant, who credentials) (map[string]any, *stsError) {
+func (s *Server) redeemCode(r *http.Request, t tenant, who credentials) (*grant, scopes, *stsError) {
 	value, spa := r.PostForm.Get("code"), r.Header.Get("Origin") != ""
 	if value == "" {
-		return nil, sts(900144, "code")
+		return nil, scopes{}, sts(900144, "code")
 	}
 	s.login.mu.Lock()
 	defer s.login.mu.Unlock()
 	c, expired, ok := s.login.codes.get(digest(value), s.now())
 	switch {
 	case !ok || c.grant.client != who.client:
-		return nil, sts(70000, "code")
+		return nil, scopes{}, sts(70000, "code")
 	case c.used:
 		s.count("codeReused")
-		return nil, sts(54005)
+		return nil, scopes{}, sts(54005)
 	case expired:
-		return nil, sts(70008)
+		return nil, scopes{}, sts(70008)
 	case c.literal != r.PostForm.Get("redirect_uri"):
-		return nil, sts(500112, clip(r.PostForm.Get("redirect_uri"), 200))
+		return nil, scopes{}, sts(500112, clip(r.PostForm.Get("redirect_uri"), 200))
 	case !c.proof.verify(r.PostForm.Get("code_verifier")):
-		return nil, sts(501481)
+		return nil, scopes{}, sts(501481)
 	case spa && c.proof.value == "":
-		return nil, sts(9002325)
+		return nil, scopes{}, sts(9002325)
 	case !spa && !who.confidential && c.proof.value == "":
 		// A public client proves itself by PKCE or not at all; Microsoft tells one by its
 		// registration, which the open server doesn't have.
-		return nil, sts(7000218)
+		return nil, scopes{}, sts(7000218)
 	}
 	asked, e := s.askedScopes(r, c.grant, t)
 	if e != nil {
-		return nil, e
+		return nil, asked, e
 	}
 	c.used = true
 	s.count("codeRedeemed")
 	c.grant.confidential, c.grant.spa = who.confidential, spa
-	return s.answerLocked(r, c.grant, asked), nil
+	return c.grant, asked, nil
 }
 
 // verify holds the verifier against the challenge. One without the other is refused, so that
@@ -156,10 +157,10 @@ func (c challenge) verify(verifier string) bool {
 }
 
 // redeemRefresh is grant_type=refresh_token.
-func (s *Server) redeemRefresh(r *http.Request, t tenant, who credentials) (map[string]any, *stsError) {
+func (s *Server) redeemRefresh(r *http.Request, t tenant, who credentials) (*grant, scopes, *stsError) {
 	value := r.PostForm.Get("refresh_token")
 	if value == "" {
-		return nil, sts(900144, "refresh_token")
+		return nil, scopes{}, sts(900144, "refresh_token")
 	}
 	s.count("refresh")
 	s.login.mu.Lock()
@@ -168,31 +169,31 @@ func (s *Server) redeemRefresh(r *http.Request, t tenant, who credentials) (map[
 	spa := r.Header.Get("Origin") != ""
 	switch {
 	case !ok || old.grant.client != who.client:
-		return nil, sts(70000, "refresh_token")
+		return nil, scopes{}, sts(70000, "refresh_token")
 	case old.grant.revoked:
 		if old.grant.account.Personal() {
-			return nil, sts(70000, "refresh_token")
+			return nil, scopes{}, sts(70000, "refresh_token")
 		}
-		return nil, sts(50173)
+		return nil, scopes{}, sts(50173)
 	case expired:
-		return nil, sts(700082)
+		return nil, scopes{}, sts(700082)
 	case old.used && s.login.strict:
 		s.count("refreshReused")
-		return nil, sts(70000, "refresh_token")
+		return nil, scopes{}, sts(70000, "refresh_token")
 	case old.grant.confidential && !who.confidential:
-		return nil, sts(7000218)
+		return nil, scopes{}, sts(7000218)
 	case old.grant.spa != spa:
-		return nil, sts(9002327)
+		return nil, scopes{}, sts(9002327)
 	}
 	if old.used {
 		s.count("refreshReused")
 	}
 	asked, e := s.askedScopes(r, old.grant, t)
 	if e != nil {
-		return nil, e
+		return nil, asked, e
 	}
 	old.used = true
-	return s.answerLocked(r, old.grant, asked), nil
+	return old.grant, asked, nil
 }
 
 // askedScopes are the scopes of a token answer: those of the request if it names any, else
@@ -236,12 +237,12 @@ func (g *grant) covers(name string) bool {
 	return false
 }
 
-// answerLocked issues the tokens of a grant. login.mu is held.
-func (s *Server) answerLocked(r *http.Request, g *grant, asked scopes) map[string]any {
+// tokenAnswer issues the tokens of a grant.
+func (s *Server) tokenAnswer(r *http.Request, g *grant, asked scopes) map[string]any {
+	seconds := int(accessLife/time.Second) - 1
 	answer := map[string]any{
 		"token_type": "Bearer", "scope": asked.answer(), "access_token": s.issueAccess(g, asked),
-		"expires_in": int(accessLife/time.Second) - 1, "ext_expires_in": int(accessLife/time.Second) - 1,
-		"refresh_in": int(accessLife/time.Second)/2 - 1,
+		"expires_in": seconds, "ext_expires_in": seconds, "refresh_in": seconds / 2,
 	}
 	if asked.has("offline_access") {
 		value, expires := newSecret("demo-refresh-", 1000), s.now().Add(refreshLife)
@@ -249,7 +250,9 @@ func (s *Server) answerLocked(r *http.Request, g *grant, asked scopes) map[strin
 			expires = g.started.Add(refreshLifeSPA)
 			answer["refresh_token_expires_in"] = int(expires.Sub(s.now()) / time.Second)
 		}
+		s.login.mu.Lock()
 		s.login.refresh.put(digest(value), &refresh{grant: g}, expires)
+		s.login.mu.Unlock()
 		answer["refresh_token"] = value
 	}
 	if asked.has("openid") {
