@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"skylift/onedrive"
@@ -35,14 +36,29 @@ type Work struct {
 	Inline       []byte             `json:"inline,omitempty"`       // the bytes of a data: URL, at most MaxInline; gone once saved
 }
 
+// Adaptive as Next.After lets the runner choose: 250 ms at first, longer as the transfer grows
+// older, 5 s at most, with jitter. It is how a monitor is polled that asks for nothing else.
+const Adaptive time.Duration = -1
+
+// The causes of a Step's context that ended (context.Cause).
+var (
+	ErrCancelled = errors.New("cancelled by the user")
+	ErrStopping  = errors.New("this instance hands its transfers over")
+	ErrLost      = errors.New("another instance has adopted the transfer")
+)
+
 // Next is what a Step asks of the runner when the transfer is not final.
 type Next struct {
-	After     time.Duration // when to step again; 0: at once
+	After     time.Duration // when to step again; 0: at once; Adaptive: by age
 	Throttled time.Duration // > 0: the whole account waits this long
 	Park      bool          // State is Waiting: step again at Transfer.Due, or when Runner.Wake says that the reason is gone
 }
 
 // Mover takes one transfer through its steps. Saver is the real one.
+//
+// Bytes are streamed only by a Step that began with Route Relay: those run in a lane of their own,
+// few at a time for each account and source host. A Step that finds that the relay is needed sets
+// the route and returns Next{}.
 type Mover interface {
 	// Step does the next piece of work for t and changes t. It calls keep to store t before
 	// anything that must not be forgotten (the monitor or upload URL), and progress to show a

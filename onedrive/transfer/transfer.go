@@ -86,6 +86,7 @@ type Transfer struct {
 	Reason      Reason   `json:"reason,omitempty"`
 	Failure     *Failure `json:"failure,omitempty"`
 	Attempts    int      `json:"attempts"`
+	Batch       string   `json:"batch,omitempty"` // those that were submitted together; inside it the small ones go first
 
 	SourceURL        string                    `json:"sourceUrl,omitempty"` // empty for an upload without one
 	PageURL          string                    `json:"pageUrl,omitempty"`
@@ -110,4 +111,16 @@ type Transfer struct {
 
 	// Revision is the store's sequence number of this record; 0 before it is stored.
 	Revision uint64 `json:"-"`
+}
+
+// restart makes a final transfer begin anew.
+func (t *Transfer) restart(now time.Time) {
+	inline := t.Work.Inline
+	t.State, t.Reason, t.Failure, t.Percent, t.BytesTransferred, t.Item = NotStarted, "", nil, nil, nil, nil
+	t.Due, t.Modified = time.Time{}, now
+	t.Attempts++
+	t.Work = Work{Inline: inline}
+	if t.Route != Upload {
+		t.Route, t.RouteReason = "", ""
+	}
 }

@@ -1,0 +1,274 @@
+package transfer
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nuid"
+)
+
+// Errors of writing. Callers find them with errors.Is.
+var (
+	ErrConflict    = errors.New("the transfer was changed by somebody else")
+	ErrUnavailable = errors.New("the store cannot be written to")
+	ErrFull        = fmt.Errorf("%w: it is full", ErrUnavailable)
+)
+
+const (
+	maxBatch       = 500             // records that share a sync; the server's limit is 1,000
+	maxBatchBytes  = 4 << 20         // and their size: a record may hold the bytes of a small picture
+	publishTimeout = 3 * time.Second // a publish whose answer dies with a leader is tried again after this
+
+	hdrExpected  = "Nats-Expected-Last-Subject-Sequence"
+	hdrTTL       = "Nats-TTL"
+	hdrOperation = "KV-Operation"
+	hdrWhy       = "Skylift-Why" // of a delete marker: moved or removed
+	hdrBatchID   = "Nats-Batch-Id"
+	hdrBatchSeq  = "Nats-Batch-Sequence"
+	hdrBatchEnd  = "Nats-Batch-Commit"
+)
+
+// record is one message of a write.
+type record struct {
+	key      string
+	value    []byte
+	expected int64 // the key's revision must be this; -1: any
+	ttl      time.Duration
+	why      string // not empty: a delete marker
+}
+
+const (
+	whyMoved   = "moved"   // the transfer lives under another key
+	whyRemoved = "removed" // it is gone
+)
+
+// write is a set of records that are stored together or not at all.
+type write struct {
+	records []record
+	done    chan wrote // buffered
+}
+
+func (w *write) size() (n int) {
+	for _, r := range w.records {
+		n += len(r.value)
+	}
+	return n
+}
+
+// wrote is what became of a write: the revision of its last record, or why not.
+type wrote struct {
+	revision uint64
+	err      error
+}
+
+// committer stores writes. Those that wait while a sync runs share the next one: an atomic batch.
+type committer struct {
+	nc    *nats.Conn
+	in    chan *write
+	ctx   context.Context
+	ended chan struct{}
+}
+
+func newCommitter(ctx context.Context, nc *nats.Conn) *committer {
+	c := &committer{nc: nc, in: make(chan *write, maxBatch), ctx: ctx, ended: make(chan struct{})}
+	go c.run() // ends with ctx
+	return c
+}
+
+// put stores records together and returns the revision of the last one. When ctx ends first the
+// outcome is unknown.
+func (c *committer) put(ctx context.Context, records ...record) (uint64, error) {
+	for first := true; ; first = false {
+		w := &write{records: records, done: make(chan wrote, 1)}
+		select {
+		case c.in <- w:
+		case <-ctx.Done():
+			return 0, fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
+		case <-c.ctx.Done():
+			return 0, ErrUnavailable
+		}
+		select {
+		case r := <-w.done:
+			if errors.Is(r.err, ErrConflict) && !first {
+				return c.mine(ctx, records)
+			}
+			if !errors.Is(r.err, errUnanswered) {
+				return r.revision, r.err
+			}
+		case <-ctx.Done():
+			return 0, fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
+		case <-c.ctx.Done():
+			return 0, ErrUnavailable
+		}
+	}
+}
+
+// errUnanswered: the write may or may not have been stored.
+var errUnanswered = errors.New("no answer from the store")
+
+// mine decides whether a conflict on a repeated write is with its own first try.
+func (c *committer) mine(ctx context.Context, records []record) (uint64, error) {
+	for i, r := range records {
+		if r.why != "" {
+			continue
+		}
+		m, err := lastOf(ctx, c.nc, r.key)
+		if err != nil || !bytes.Equal(m.data, r.value) {
+			return 0, ErrConflict
+		}
+		return m.seq + uint64(len(records)-1-i), nil
+	}
+	return 0, ErrConflict
+}
+
+func (c *committer) run() {
+	defer close(c.ended)
+	for {
+		select {
+		case w := <-c.in:
+			c.commit(c.gather(w))
+		case <-c.ctx.Done():
+			return
+		}
+	}
+}
+
+// gather takes w and what waits behind it.
+func (c *committer) gather(w *write) []*write {
+	ws, n, size := []*write{w}, len(w.records), w.size()
+	for n < maxBatch && size < maxBatchBytes {
+		select {
+		case w := <-c.in:
+			ws = append(ws, w)
+			n += len(w.records)
+			size += w.size()
+		default:
+			return ws
+		}
+	}
+	return ws
+}
+
+// commit stores ws in one batch; if one of them spoils it, each by itself.
+func (c *committer) commit(ws []*write) {
+	seq, err := c.publish(ws)
+	if err != nil && len(ws) > 1 && !errors.Is(err, errUnanswered) {
+		for _, w := range ws {
+			seq, err := c.publish([]*write{w})
+			w.done <- wrote{seq, err}
+		}
+		return
+	}
+	if err != nil {
+		for _, w := range ws {
+			w.done <- wrote{0, err}
+		}
+		return
+	}
+	// A batch lies in the stream without gaps, so each revision follows from the last.
+	for i := len(ws) - 1; i >= 0; i-- {
+		ws[i].done <- wrote{seq, nil}
+		seq -= uint64(len(ws[i].records))
+	}
+}
+
+// publish sends ws as one message or one atomic batch and waits for the store's answer.
+func (c *committer) publish(ws []*write) (uint64, error) {
+	total := 0
+	for _, w := range ws {
+		total += len(w.records)
+	}
+	id, n := "", 0
+	if total > 1 {
+		id = nuid.Next()
+	}
+	for _, w := range ws {
+		for _, r := range w.records {
+			n++
+			m := r.message()
+			if id != "" {
+				m.Header[hdrBatchID] = []string{id}
+				m.Header[hdrBatchSeq] = []string{strconv.Itoa(n)}
+			}
+			if n < total {
+				if err := c.nc.PublishMsg(m); err != nil {
+					return 0, fmt.Errorf("%w: %w", errUnanswered, err)
+				}
+				continue
+			}
+			if id != "" {
+				m.Header[hdrBatchEnd] = []string{"1"}
+			}
+			return c.request(m)
+		}
+	}
+	return 0, nil
+}
+
+func (c *committer) request(m *nats.Msg) (uint64, error) {
+	ctx, cancel := context.WithTimeout(c.ctx, publishTimeout)
+	defer cancel()
+	answer, err := c.nc.RequestMsgWithContext(ctx, m)
+	if err != nil {
+		if errors.Is(err, nats.ErrNoResponders) { // no leader: wait a little for one
+			select {
+			case <-time.After(100 * time.Millisecond):
+			case <-c.ctx.Done():
+			}
+		}
+		return 0, fmt.Errorf("%w: %w", errUnanswered, err)
+	}
+	var ack struct {
+		Seq   uint64 `json:"seq"`
+		Error *struct {
+			Code        int    `json:"err_code"`
+			Description string `json:"description"`
+		} `json:"error"`
+	}
+	if err := json.Unmarshal(answer.Data, &ack); err != nil {
+		return 0, fmt.Errorf("%w: %w", errUnanswered, err)
+	}
+	if ack.Error != nil {
+		return 0, writeError(ack.Error.Code, ack.Error.Description)
+	}
+	return ack.Seq, nil
+}
+
+// writeError maps JetStream's error codes to ours.
+func writeError(code int, description string) error {
+	switch code {
+	case 10071, 10164: // wrong last sequence
+		return ErrConflict
+	case 10008, 10176, 10210: // temporarily unavailable, batch cut by a leader change, too many batches
+		return fmt.Errorf("%w: %s", errUnanswered, description)
+	case 10023, 10028, 10047: // insufficient resources
+		return ErrFull
+	case 10077:
+		if strings.Contains(description, "maximum") || strings.Contains(description, "no space") {
+			return ErrFull
+		}
+	}
+	return fmt.Errorf("%w: %s (%d)", ErrUnavailable, description, code)
+}
+
+func (r record) message() *nats.Msg {
+	m := &nats.Msg{Subject: subjectPrefix + r.key, Header: make(nats.Header, 5), Data: r.value}
+	if r.expected >= 0 {
+		m.Header[hdrExpected] = []string{strconv.FormatInt(r.expected, 10)}
+	}
+	if r.ttl > 0 {
+		m.Header[hdrTTL] = []string{r.ttl.String()}
+	}
+	if r.why != "" {
+		m.Header[hdrOperation] = []string{"DEL"}
+		m.Header[hdrWhy] = []string{r.why}
+	}
+	return m
+}

@@ -1,0 +1,42 @@
+package transfer
+
+// clone is a copy whose pointers are its own.
+func (t *Transfer) clone() Transfer {
+	c := *t
+	c.Percent, c.BytesTransferred, c.Size = copied(t.Percent), copied(t.BytesTransferred), copied(t.Size)
+	c.Failure, c.Item = copied(t.Failure), copied(t.Item)
+	return c
+}
+
+func copied[T any](p *T) *T {
+	if p == nil {
+		return nil
+	}
+	c := *p
+	return &c
+}
+
+// differs reports whether b must be stored when a is: they differ in more than progress. It runs
+// after every poll, so it is written out; a test holds it against the fields.
+func differs(a, b *Transfer) bool {
+	return a.State != b.State || a.Route != b.Route || a.RouteReason != b.RouteReason || a.Reason != b.Reason ||
+		a.Attempts != b.Attempts || a.Batch != b.Batch || a.Name != b.Name || a.NameGiven != b.NameGiven ||
+		a.SourceURL != b.SourceURL || a.PageURL != b.PageURL || a.PageTitle != b.PageTitle || a.AltText != b.AltText ||
+		a.Folder != b.Folder || a.ConflictBehavior != b.ConflictBehavior || a.ContentType != b.ContentType ||
+		!a.Due.Equal(b.Due) || !same(a.Size, b.Size) || !same(a.Failure, b.Failure) || !same(a.Item, b.Item) ||
+		workDiffers(&a.Work, &b.Work)
+}
+
+func workDiffers(a, b *Work) bool {
+	return a.Phase != b.Phase || a.Monitor != b.Monitor || a.UploadURL != b.UploadURL || !a.SessionEnds.Equal(b.SessionEnds) ||
+		a.SourceETag != b.SourceETag || !a.PostedAt.Equal(b.PostedAt) || a.Errors != b.Errors ||
+		a.NativeFailed != b.NativeFailed || a.ItemID != b.ItemID || a.ETagBefore != b.ETagBefore ||
+		len(a.Inline) != len(b.Inline)
+}
+
+// progressed reports whether there is something to show.
+func progressed(a, b *Transfer) bool {
+	return !same(a.Percent, b.Percent) || !same(a.BytesTransferred, b.BytesTransferred)
+}
+
+func same[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }

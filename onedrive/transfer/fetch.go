@@ -1,0 +1,159 @@
+package transfer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// ErrNotFound means that there is no such transfer, or that it is somebody else's.
+var ErrNotFound = errors.New("no such transfer")
+
+// errTooMany: a filter matches more than the server gives at once.
+var errTooMany = errors.New("too many records for one answer")
+
+// stored is one message of the stream as it was read.
+type stored struct {
+	key  string
+	seq  uint64
+	data []byte
+	why  string // of a delete marker
+}
+
+func (s stored) deleted() bool { return s.why != "" }
+
+// query is JetStream's Direct Get request.
+type query struct {
+	Seq      uint64   `json:"seq,omitempty"`
+	LastFor  string   `json:"last_by_subj,omitempty"`
+	NextFor  string   `json:"next_by_subj,omitempty"`
+	Batch    int      `json:"batch,omitempty"`
+	MaxBytes int      `json:"max_bytes,omitempty"`
+	Last     []string `json:"multi_last,omitempty"`
+	UpTo     uint64   `json:"up_to_seq,omitempty"`
+}
+
+const (
+	directAPI   = "$JS.API.DIRECT.GET." + stream
+	leaderAPI   = "$JS.API.STREAM.MSG.GET." + stream
+	scanBatch   = 512
+	readTimeout = 5 * time.Second
+)
+
+// fetch asks for several messages and returns how many more there are.
+func fetch(ctx context.Context, nc *nats.Conn, q query, each func(stored)) (more int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	data, err := json.Marshal(q)
+	if err != nil {
+		return 0, err
+	}
+	inbox := nc.NewRespInbox()
+	sub, err := nc.SubscribeSync(inbox)
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	if err := nc.PublishRequest(directAPI, inbox, data); err != nil {
+		return 0, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	for {
+		m, err := sub.NextMsgWithContext(ctx)
+		if err != nil {
+			return 0, fmt.Errorf("%w: read: %w", ErrUnavailable, err)
+		}
+		switch status := m.Header.Get("Status"); status {
+		case "":
+			each(readMsg(m))
+		case "204": // end of batch
+			more, _ := strconv.Atoi(m.Header.Get("Nats-Num-Pending"))
+			return more, nil
+		case "404":
+			return 0, nil
+		case "413":
+			return 0, errTooMany
+		default:
+			return 0, fmt.Errorf("%w: read: status %s", ErrUnavailable, status)
+		}
+	}
+}
+
+// readMsg reads an answer of Direct Get, or a republished message.
+func readMsg(m *nats.Msg) stored {
+	s := stored{key: strings.TrimPrefix(header(m, "Nats-Subject"), subjectPrefix), data: m.Data}
+	s.seq, _ = strconv.ParseUint(header(m, "Nats-Sequence"), 10, 64)
+	if header(m, hdrOperation) != "" || header(m, "Nats-Marker-Reason") != "" {
+		if s.why = header(m, hdrWhy); s.why == "" {
+			s.why = whyRemoved
+		}
+	}
+	return s
+}
+
+// header spares Header.Get's canonical form: NATS's headers are written as they are read.
+func header(m *nats.Msg, name string) string {
+	if v := m.Header[name]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
+// scan gives each message of filter from sequence from on, oldest first, up to the end as it was.
+func scan(ctx context.Context, nc *nats.Conn, filter string, from uint64, each func(stored)) error {
+	for {
+		n := 0
+		more, err := fetch(ctx, nc, query{Seq: from, NextFor: subjectPrefix + filter, Batch: scanBatch}, func(s stored) {
+			n++
+			from = s.seq + 1
+			each(s)
+		})
+		if err != nil {
+			return err
+		}
+		if more == 0 || n == 0 {
+			return nil
+		}
+	}
+}
+
+// lastOf reads a key's last message from the leader: it sees every write that was acknowledged.
+func lastOf(ctx context.Context, nc *nats.Conn, key string) (stored, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	q, _ := json.Marshal(query{LastFor: subjectPrefix + key})
+	answer, err := nc.RequestWithContext(ctx, leaderAPI, q)
+	if err != nil {
+		return stored{}, fmt.Errorf("%w: read: %w", ErrUnavailable, err)
+	}
+	var got struct {
+		Error *struct {
+			Code        int    `json:"code"`
+			Description string `json:"description"`
+		} `json:"error"`
+		Message *struct {
+			Subject string `json:"subject"`
+			Seq     uint64 `json:"seq"`
+			Header  []byte `json:"hdrs"`
+			Data    []byte `json:"data"`
+		} `json:"message"`
+	}
+	if err := json.Unmarshal(answer.Data, &got); err != nil {
+		return stored{}, fmt.Errorf("%w: read: %w", ErrUnavailable, err)
+	}
+	if got.Error != nil {
+		if got.Error.Code == 404 {
+			return stored{}, ErrNotFound
+		}
+		return stored{}, fmt.Errorf("%w: read: %s", ErrUnavailable, got.Error.Description)
+	}
+	h, _ := nats.DecodeHeadersMsg(got.Message.Header)
+	s := readMsg(&nats.Msg{Header: h, Data: got.Message.Data})
+	s.key, s.seq = strings.TrimPrefix(got.Message.Subject, subjectPrefix), got.Message.Seq
+	return s, nil
+}

@@ -1,0 +1,79 @@
+package natsd_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"skylift/onedrive/transfer/natsd"
+)
+
+func start(t *testing.T, o natsd.Options) *natsd.Node {
+	t.Helper()
+	n, err := natsd.Start(o)
+	if err != nil {
+		t.Fatalf("start in %q: %v", o.Dir, err)
+	}
+	t.Cleanup(func() { _ = n.Close(context.Background()) })
+	return n
+}
+
+func bucket(t *testing.T, n *natsd.Node) jetstream.KeyValue {
+	t.Helper()
+	kv, err := n.JetStream().CreateOrUpdateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "things"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kv
+}
+
+func TestStartKeepsWhatWasStored(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	n := start(t, natsd.Options{Dir: dir})
+	if _, err := bucket(t, n).PutString(t.Context(), "cat", "tabby"); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	e, err := bucket(t, start(t, natsd.Options{Dir: dir})).Get(t.Context(), "cat")
+	if err != nil || string(e.Value()) != "tabby" {
+		t.Errorf("after a restart: %v, %v; want tabby", e, err)
+	}
+}
+
+func TestStartRefusesAFolderInUse(t *testing.T) {
+	dir := t.TempDir()
+	start(t, natsd.Options{Dir: dir})
+	if _, err := natsd.Start(natsd.Options{Dir: dir}); !errors.Is(err, natsd.ErrLocked) {
+		t.Errorf("second start: %v, want ErrLocked", err)
+	}
+}
+
+func TestMemoryLeavesNothing(t *testing.T) {
+	tmp := t.TempDir()
+	t.Setenv("TMPDIR", tmp)
+	n := start(t, natsd.Options{Dir: natsd.Memory})
+	if _, err := bucket(t, n).PutString(t.Context(), "cat", "tabby"); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := os.ReadDir(tmp); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+func TestSpaceIsShortBeforeTheDiskIsFull(t *testing.T) {
+	if err := start(t, natsd.Options{Dir: t.TempDir()}).Space(); err != nil {
+		t.Errorf("with room: %v", err)
+	}
+	if err := start(t, natsd.Options{Dir: t.TempDir(), Reserve: 1 << 60}).Space(); !errors.Is(err, natsd.ErrNoSpace) {
+		t.Errorf("with less than the reserve: %v, want ErrNoSpace", err)
+	}
+}

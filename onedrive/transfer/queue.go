@@ -1,0 +1,312 @@
+package transfer
+
+import (
+	"cmp"
+	"container/heap"
+	"context"
+	"slices"
+	"time"
+)
+
+// lane is a kind of step with its own limit, so that long streams never delay short polls.
+type lane int
+
+const (
+	polls lane = iota
+	streams
+	lanes
+)
+
+// laneState is who may use a lane next. Accounts take turns.
+type laneState struct {
+	max, busy int
+	ring      []*account // with something ready, in turn
+}
+
+// runState is where a transfer is inside the runner.
+type runState int
+
+const (
+	queued   runState = iota // waits for one of its account's slots
+	ready                    // due, waits for its lane
+	stepping                 // a worker has it
+	timed                    // waits for its timer
+	parked                   // waits for its reason to go
+	held                     // somebody cancels it
+	gone
+)
+
+// run is a transfer in the runner. Its fields are guarded by Runner.mu, except that the worker that
+// steps it owns t and what is below it.
+type run struct {
+	r      *Runner
+	a      *account
+	id     string
+	state  runState
+	lane   lane
+	host   string // of a relay
+	slot   bool   // holds one of the account's slots
+	again  bool   // was changed by somebody else while it was stepping
+	reason Reason // parked for
+	order  order
+	timer  *time.Timer
+	cancel context.CancelCauseFunc
+	ended  chan struct{} // closed when the step that was running when it was made has ended
+
+	t       *Transfer // nil: read it from the store first
+	kept    Transfer  // as it was stored last
+	unsaved bool      // t is newer than the record: store it before anything else
+	errs    int       // failed steps in a row
+	shown   time.Time // when progress was published last
+	foreign bool      // another instance wrote the record while this one worked on it
+}
+
+// order is who comes first in an account's queue: batches in turn, small ones first inside each.
+type order struct {
+	batch string
+	size  int64
+	id    string
+}
+
+func orderOf(t *Transfer) order {
+	o := order{batch: cmp.Or(t.Batch, t.ID), size: 1 << 20, id: t.ID} // a size that nobody knows counts as a photo's
+	if t.Size != nil {
+		o.size = *t.Size
+	}
+	return o
+}
+
+func (o order) compare(p order) int {
+	return cmp.Or(cmp.Compare(o.batch, p.batch), cmp.Compare(o.size, p.size), cmp.Compare(o.id, p.id))
+}
+
+// runHeap is a heap.Interface.
+type runHeap []*run
+
+func (h runHeap) Len() int           { return len(h) }
+func (h runHeap) Less(i, j int) bool { return h[i].order.compare(h[j].order) < 0 }
+func (h runHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *runHeap) Push(x any)        { *h = append(*h, x.(*run)) }
+func (h *runHeap) Pop() any {
+	old := *h
+	x := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	return x
+}
+
+// account is one person's share of the runner.
+type account struct {
+	r         *Runner
+	owner     string
+	runs      map[string]*run
+	queue     runHeap
+	ready     [lanes][]*run
+	inRing    [lanes]bool
+	slots     int // in use
+	streaming int // relays that run
+	gate      gate
+}
+
+// account finds or makes owner's. r.mu is held.
+func (r *Runner) account(owner string) *account {
+	a := r.accounts[owner]
+	if a == nil {
+		a = &account{r: r, owner: owner, runs: map[string]*run{}}
+		r.accounts[owner] = a
+	}
+	return a
+}
+
+// add takes up a transfer that is not here yet.
+func (r *Runner) add(t *Transfer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stopping || !r.owns(partition(t.Owner)) {
+		return
+	}
+	a := r.account(t.Owner)
+	if a.runs[t.ID] != nil {
+		return
+	}
+	n := &run{r: r, a: a, id: t.ID, t: t, kept: t.clone(), order: orderOf(t)}
+	a.runs[t.ID] = n
+	switch {
+	case t.State == Waiting:
+		r.park(n)
+	case n.waitsForSlot():
+		n.state = queued
+		heap.Push(&a.queue, n)
+		a.admit()
+	default: // it is on its way already
+		if n.slot = t.Route == Native; n.slot {
+			a.slots++
+		}
+		r.enqueue(n)
+	}
+}
+
+// waitsForSlot reports whether the next step would begin something at Microsoft.
+func (n *run) waitsForSlot() bool {
+	return n.t.Work.Phase == Choosing && n.t.Route != Upload && n.t.Route != Relay
+}
+
+// admit starts what is queued while there are slots.
+func (a *account) admit() {
+	for len(a.queue) > 0 && a.slots < a.r.opt.PerAccount && !a.r.stopping {
+		n := heap.Pop(&a.queue).(*run)
+		if n.state != queued {
+			continue // it was cancelled meanwhile
+		}
+		n.slot = true
+		a.slots++
+		a.r.enqueue(n)
+	}
+}
+
+// free gives n's slot to the next in the queue.
+func (a *account) free(n *run) {
+	if n.slot {
+		n.slot = false
+		a.slots--
+		a.admit()
+	}
+}
+
+// enqueue makes n wait for its lane. r.mu is held.
+func (r *Runner) enqueue(n *run) {
+	if r.stopping {
+		return
+	}
+	n.state, n.lane = ready, polls
+	if n.t != nil && n.t.Route == Relay {
+		n.lane, n.host = streams, hostOf(n.t)
+	}
+	a := n.a
+	a.ready[n.lane] = append(a.ready[n.lane], n)
+	r.join(a, n.lane)
+	r.dispatch(n.lane)
+}
+
+func (r *Runner) join(a *account, l lane) {
+	if !a.inRing[l] {
+		a.inRing[l] = true
+		r.lanes[l].ring = append(r.lanes[l].ring, a)
+	}
+}
+
+// dispatch starts workers while there is something ready and room in the lane.
+func (r *Runner) dispatch(l lane) {
+	for s := &r.lanes[l]; s.busy < s.max; {
+		n := r.next(l)
+		if n == nil {
+			return
+		}
+		s.busy++
+		r.tasks.Go(func() { r.work(n, l) }) // ends when nothing is ready
+	}
+}
+
+// work steps n and then whatever is next in the lane.
+func (r *Runner) work(n *run, l lane) {
+	for n != nil {
+		after := r.step(n)
+		r.mu.Lock()
+		r.settle(n, after)
+		if n = r.next(l); n == nil {
+			r.lanes[l].busy--
+		}
+		r.mu.Unlock()
+	}
+}
+
+// next takes the run whose account's turn it is; nil when none may start. r.mu is held.
+func (r *Runner) next(l lane) *run {
+	s := &r.lanes[l]
+	for range len(s.ring) {
+		a := s.ring[0]
+		s.ring = append(s.ring[:0], s.ring[1:]...)
+		n := a.pick(l)
+		if a.inRing[l] = len(a.ready[l]) > 0 && !a.gate.shut(r.opt.Now()); a.inRing[l] {
+			s.ring = append(s.ring, a)
+		}
+		if n != nil {
+			n.begin()
+			return n
+		}
+	}
+	return nil
+}
+
+// pick takes the first ready run that the account's and its source host's limits allow.
+func (a *account) pick(l lane) *run {
+	if len(a.ready[l]) == 0 || a.gate.closed(a, a.r.opt.Now()) {
+		return nil
+	}
+	if l == streams && a.streaming >= a.r.opt.PerAccount {
+		return nil
+	}
+	a.ready[l] = slices.DeleteFunc(a.ready[l], func(n *run) bool { return n.state != ready })
+	for i, n := range a.ready[l] {
+		if l == streams && a.r.hosts[n.host] >= a.r.opt.PerHost {
+			continue
+		}
+		a.ready[l] = slices.Delete(a.ready[l], i, i+1)
+		return n
+	}
+	return nil
+}
+
+// begin counts n in. r.mu is held.
+func (n *run) begin() {
+	n.state = stepping
+	n.a.gate.enter()
+	if n.lane == streams {
+		n.a.streaming++
+		n.r.hosts[n.host]++
+	}
+}
+
+// finish counts n out. r.mu is held.
+func (n *run) finish() {
+	n.a.gate.leave()
+	if n.lane == streams {
+		n.a.streaming--
+		if n.r.hosts[n.host]--; n.r.hosts[n.host] <= 0 {
+			delete(n.r.hosts, n.host)
+		}
+	}
+	if n.ended != nil {
+		close(n.ended)
+		n.ended = nil
+	}
+	n.cancel = nil
+}
+
+// drop forgets n. r.mu is held.
+func (r *Runner) drop(n *run) {
+	n.state, n.t = gone, nil
+	if n.timer != nil {
+		n.timer.Stop()
+	}
+	a := n.a
+	delete(a.runs, n.id)
+	a.free(n)
+	if len(a.runs) == 0 && !a.gate.shut(r.opt.Now()) && !a.inRing[polls] && !a.inRing[streams] {
+		delete(r.accounts, a.owner)
+	}
+}
+
+// stop ends the account's timers and interrupts its relays. r.mu is held.
+func (a *account) stop() {
+	a.ready = [lanes][]*run{}
+	a.gate.stop()
+	for _, n := range a.runs {
+		if n.timer != nil {
+			n.timer.Stop()
+		}
+		if n.state == stepping && n.lane == streams && n.cancel != nil {
+			n.cancel(ErrStopping)
+		}
+	}
+}

@@ -1,0 +1,302 @@
+package transfer
+
+import (
+	"container/heap"
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+)
+
+const (
+	progressEvery = time.Second      // per transfer
+	errorBudget   = 8                // failed steps in a row before a transfer fails
+	longPark      = 15 * time.Minute // what waits without a time looks again after this
+	foreignWait   = 30 * time.Second // a POST that another instance began gets this long to show
+	storeTimeout  = 30 * time.Second // of one write; then the transfer waits with what it has in memory
+)
+
+// after is what the runner does with a transfer after a step.
+type after struct {
+	drop      bool
+	queue     bool // it needs one of its account's slots first
+	park      bool
+	due       time.Time // of a park, if known
+	wait      time.Duration
+	throttled time.Duration
+}
+
+// step does one step of n's transfer and stores what came of it.
+func (r *Runner) step(n *run) after {
+	if wait, err := r.prepare(n); err != nil {
+		return after{drop: errors.Is(err, ErrNotFound), wait: wait}
+	}
+	ctx, cancel := context.WithCancelCause(r.ctx)
+	defer cancel(nil)
+	r.mu.Lock()
+	n.cancel = cancel
+	if n.state == held { // cancelled before it began
+		cancel(ErrCancelled)
+	}
+	r.mu.Unlock()
+	if !r.owns(partition(n.a.owner)) {
+		return after{drop: true}
+	}
+	switch { // what was parked shows only now which way it goes
+	case n.t.Route == Relay && n.lane != streams:
+		return after{}
+	case n.waitsForSlot() && !n.slot:
+		return after{queue: true}
+	}
+	if r.over(ctx) {
+		return after{wait: progressEvery}
+	}
+	next, err := r.call(ctx, n)
+	if r.over(ctx) && !errors.Is(err, ErrConflict) {
+		_ = r.save(n) // what it had reached; a conflict means that somebody else has it
+		return after{drop: n.t == nil || n.t.State.Final(), wait: progressEvery}
+	}
+	if err != nil {
+		return r.failed(n, err)
+	}
+	n.errs = 0
+	if err := r.save(n); err != nil {
+		return r.failed(n, err)
+	}
+	return r.plan(n, next)
+}
+
+// over reports whether ctx ended because the transfer goes to somebody else, or ends.
+func (r *Runner) over(ctx context.Context) bool { return context.Cause(ctx) != nil }
+
+// prepare makes n.t the stored truth.
+func (r *Runner) prepare(n *run) (time.Duration, error) {
+	if n.t == nil {
+		t, err := r.store.load(r.ctx, n.a.owner, n.id)
+		if err != nil {
+			return time.Second, err
+		}
+		if t.State.Final() {
+			return 0, ErrNotFound
+		}
+		n.t, n.kept = &t, t.clone()
+		if n.foreign && t.Work.Phase == Posting && r.opt.Instance != "" {
+			n.foreign = false
+			return foreignWait, ErrConflict
+		}
+	}
+	if n.unsaved {
+		if err := r.save(n); err != nil {
+			if errors.Is(err, ErrConflict) {
+				n.lose()
+				return 0, err
+			}
+			return jitter(2 * time.Second), err
+		}
+		if n.t.State.Final() {
+			return 0, ErrNotFound
+		}
+	}
+	return 0, nil
+}
+
+// lose forgets what is in memory: the record is newer.
+func (n *run) lose() { n.t, n.unsaved, n.foreign = nil, false, true }
+
+// call runs the Mover; a panic in it is an error of this one transfer.
+func (r *Runner) call(ctx context.Context, n *run) (next Next, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			r.opt.Log.Error("a step panicked", "transfer", n.id, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			err = fmt.Errorf("panic in a step of %s", n.id)
+		}
+	}()
+	return r.mover.Step(ctx, n.t, func() error { return r.keep(n) }, func() { r.show(n) })
+}
+
+// keep stores n.t, durably before it returns, if this instance still owns it.
+func (r *Runner) keep(n *run) error {
+	if !r.owns(partition(n.a.owner)) {
+		return fmt.Errorf("%w: %w", ErrConflict, ErrLost)
+	}
+	// The write outlives a cancelled step: a monitor URL that was given must not be forgotten.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), storeTimeout)
+	defer cancel()
+	err := r.store.put(ctx, n.t)
+	if n.unsaved = err != nil && !errors.Is(err, ErrConflict); err == nil {
+		n.kept = n.t.clone()
+	}
+	return err
+}
+
+// save stores n.t if it differs from its record in more than progress.
+func (r *Runner) save(n *run) error {
+	switch {
+	case n.t == nil:
+		return nil
+	case n.unsaved || differs(&n.kept, n.t):
+		return r.keep(n)
+	case progressed(&n.kept, n.t):
+		r.show(n)
+	}
+	return nil
+}
+
+// show publishes progress, at most once a second; it is not stored.
+func (r *Runner) show(n *run) {
+	now := r.opt.Now()
+	if now.Sub(n.shown) < progressEvery {
+		return
+	}
+	n.shown = now
+	r.store.publish(n.t, r.opt.Instance != "")
+}
+
+// failed decides what follows a step that could not be mapped to a state.
+func (r *Runner) failed(n *run, err error) after {
+	switch {
+	case errors.Is(err, ErrConflict): // somebody else changed the record: it is the truth
+		n.lose()
+		return after{wait: 50 * time.Millisecond}
+	case errors.Is(err, ErrUnavailable): // go on when the store does, with what is in memory
+		n.unsaved = true
+		return after{wait: jitter(2 * time.Second)}
+	}
+	n.errs++
+	r.opt.Log.Warn("a step failed", "transfer", n.id, "error", err, "in a row", n.errs)
+	if n.errs < errorBudget {
+		if err := r.save(n); err != nil {
+			return r.failed(n, err)
+		}
+		return after{wait: jitter(min(time.Second<<(n.errs-1), time.Minute))}
+	}
+	n.t.State, n.t.Failure, n.t.Reason = Failed, &Failure{Code: codeInternal}, ""
+	if err := r.save(n); err != nil {
+		if errors.Is(err, ErrConflict) {
+			n.lose()
+		}
+		n.unsaved = n.t != nil
+		return after{wait: jitter(2 * time.Second)}
+	}
+	return after{drop: true}
+}
+
+// plan is what next means for a stored transfer.
+func (r *Runner) plan(n *run, next Next) after {
+	t := n.t
+	a := after{throttled: next.Throttled}
+	switch {
+	case t.State.Final():
+		a.drop = true
+	case next.Park:
+		a.park, a.due = true, t.Due
+	case next.After == Adaptive:
+		since := t.Work.PostedAt
+		if since.IsZero() {
+			since = t.Created
+		}
+		a.wait = jitter(pollDelay(r.opt.Now().Sub(since)))
+	default:
+		a.wait = next.After
+	}
+	return a
+}
+
+// settle puts n where it belongs after a step. r.mu is held.
+func (r *Runner) settle(n *run, a after) {
+	n.finish()
+	acc := n.a
+	now := r.opt.Now()
+	if a.throttled > 0 {
+		acc.gate.throttle(now, a.throttled)
+	} else if acc.gate.probing && !now.Before(acc.gate.until) {
+		acc.gate.probing = false
+		defer acc.rejoin()
+	}
+	again := n.again
+	n.again = false
+	switch {
+	case n.state == held: // whoever holds it goes on
+	case r.stopping || a.drop:
+		r.drop(n)
+	case again: // changed by somebody else meanwhile
+		if !n.unsaved {
+			n.t = nil
+		}
+		r.enqueue(n)
+	case a.queue:
+		n.state = queued
+		heap.Push(&acc.queue, n)
+		acc.admit()
+	case a.park:
+		r.park(n)
+	case a.wait <= 0:
+		r.enqueue(n)
+	default:
+		n.state = timed
+		r.arm(n, a.wait)
+	}
+	if n.t != nil && n.t.Route != Native && n.t.Route != "" {
+		acc.free(n) // the relay has limits of its own
+	}
+	if n.lane == streams {
+		r.dispatch(streams) // its host or account has room again
+	}
+}
+
+// park lets n rest until its time or until Wake. r.mu is held.
+func (r *Runner) park(n *run) {
+	wait := longPark
+	if due := n.t.Due; !due.IsZero() {
+		wait = max(due.Sub(r.opt.Now()), 0)
+	}
+	n.state, n.reason, n.t, n.errs = parked, n.t.Reason, nil, 0
+	n.a.free(n)
+	r.arm(n, wait+jitter(minDelay))
+}
+
+// arm sets n's timer. r.mu is held.
+func (r *Runner) arm(n *run, d time.Duration) {
+	if n.timer == nil {
+		n.timer = time.AfterFunc(d, n.fire)
+		return
+	}
+	n.timer.Reset(d)
+}
+
+// fire is n's timer. It works in the timer's goroutine when its lane has room.
+func (n *run) fire() {
+	r := n.r
+	r.mu.Lock()
+	if (n.state != timed && n.state != parked) || r.stopping {
+		r.mu.Unlock()
+		return
+	}
+	r.enqueue(n)
+	r.mu.Unlock()
+}
+
+// wake makes what waits for one of reasons due.
+func (r *Runner) wake(owner string, reasons []Reason) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	a := r.accounts[owner]
+	if a == nil {
+		return
+	}
+	for _, n := range a.runs {
+		if n.state == parked && wanted(n.reason, reasons) {
+			r.enqueue(n)
+		}
+	}
+}
+
+func wanted(reason Reason, reasons []Reason) bool {
+	for _, r := range reasons {
+		if r == reason {
+			return true
+		}
+	}
+	return len(reasons) == 0
+}

@@ -1,0 +1,384 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// ErrNotPossible means that the transfer's state forbids it: a conflict for whoever asked.
+var ErrNotPossible = errors.New("not possible in this state")
+
+// StoreOptions say how records are kept.
+type StoreOptions struct {
+	Replicas  int              // copies of the stream; 0: 1
+	Sealer    Sealer           // nil: records are stored in clear (tests only)
+	Retention time.Duration    // how long a final transfer stays on the list; 0: 30 days
+	Space     func() error     // not nil while only running transfers may write; natsd.Node.Space; nil: always room
+	Now       func() time.Time // nil: time.Now
+}
+
+// Store keeps every transfer in JetStream. Its record is the truth; all else follows from it.
+type Store struct {
+	opt    StoreOptions
+	nc     *nats.Conn // writes and reads
+	events *nats.Conn
+	codec  codec
+	ids    ids
+	commit *committer
+	hub    *hub
+	stop   context.CancelFunc
+
+	mu     sync.Mutex
+	listen func(owner, id string, t *Transfer) // the runner of this process
+}
+
+// OpenStore makes the stream if it is missing. The store ends with ctx.
+func OpenStore(ctx context.Context, js jetstream.JetStream, nc *nats.Conn, o StoreOptions) (*Store, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	o.Replicas = max(o.Replicas, 1)
+	if o.Retention <= 0 {
+		o.Retention = 30 * 24 * time.Hour
+	}
+	if _, err := js.CreateOrUpdateStream(ctx, streamConfig(o.Replicas)); err != nil {
+		return nil, fmt.Errorf("open the transfers: %w", err)
+	}
+	ctx, stop := context.WithCancel(ctx)
+	s := &Store{opt: o, nc: js.Conn(), events: nc, codec: codec{o.Sealer}, stop: stop}
+	s.commit = newCommitter(ctx, s.nc)
+	s.hub = newHub(ctx, s)
+	return s, nil
+}
+
+// Close ends the store's goroutines; the connections belong to whoever made them.
+func (s *Store) Close() {
+	s.stop()
+	<-s.commit.ended
+	<-s.hub.ended
+}
+
+// streamConfig is a KV bucket with more: atomic batches, TTL by message, events (engine.md §7.3).
+func streamConfig(replicas int) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name: stream, Subjects: []string{subjectPrefix + ">"},
+		Description: "Skylift's transfers",
+		Storage:     jetstream.FileStorage, Retention: jetstream.LimitsPolicy, MaxMsgsPerSubject: 1,
+		Discard: jetstream.DiscardNew, MaxMsgSize: 1 << 20, MaxBytes: -1, MaxMsgs: -1, MaxConsumers: -1,
+		Replicas: replicas, Duplicates: 2 * time.Minute,
+		AllowDirect: true, AllowRollup: true, DenyDelete: true,
+		AllowAtomicPublish: true, AllowMsgTTL: true,
+		RePublish: &jetstream.RePublish{Source: subjectPrefix + ">", Destination: eventPrefix + ">"},
+	}
+}
+
+// Submitted is the outcome of one request of a batch.
+type Submitted struct {
+	Transfer Transfer
+	New      bool
+	Err      error
+}
+
+// Submit stores a new transfer; it is synced before Submit returns. The same owner and idempotency
+// key give the same transfer, and false.
+func (s *Store) Submit(ctx context.Context, owner string, r Request, idempotencyKey string) (Transfer, bool, error) {
+	t, err := s.accept(owner, r)
+	if err != nil {
+		return Transfer{}, false, err
+	}
+	return s.create(ctx, t, idempotencyKey)
+}
+
+// SubmitBatch is Submit for many, which share syncs. keys may be nil or shorter.
+func (s *Store) SubmitBatch(ctx context.Context, owner string, rs []Request, keys []string) []Submitted {
+	out := make([]Submitted, len(rs))
+	batch := s.ids.next(s.opt.Now())
+	var wg sync.WaitGroup
+	for i, r := range rs {
+		t, err := s.accept(owner, r)
+		if err != nil {
+			out[i].Err = err
+			continue
+		}
+		t.Batch = batch
+		key := ""
+		if i < len(keys) {
+			key = keys[i]
+		}
+		wg.Go(func() { out[i].Transfer, out[i].New, out[i].Err = s.create(ctx, t, key) })
+	}
+	wg.Wait()
+	return out
+}
+
+// accept makes the record of a request.
+func (s *Store) accept(owner string, r Request) (*Transfer, error) {
+	if !validOwner(owner) {
+		return nil, fmt.Errorf("owner %q cannot be a key", owner)
+	}
+	if s.opt.Space != nil {
+		if err := s.opt.Space(); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrFull, err)
+		}
+	}
+	now := s.opt.Now().UTC()
+	t := r.NewTransfer(owner)
+	t.ID, t.Created, t.Modified = s.ids.next(now), now, now
+	t.State, t.Attempts = NotStarted, 1
+	return &t, nil
+}
+
+// create stores t unless its idempotency key has a transfer already.
+func (s *Store) create(ctx context.Context, t *Transfer, idempotencyKey string) (Transfer, bool, error) {
+	value, err := s.codec.encode(t)
+	if err != nil {
+		return Transfer{}, false, err
+	}
+	records := []record{{key: activeKey(t.Owner, t.ID), value: value, expected: 0}}
+	key := ""
+	if idempotencyKey != "" {
+		key = ownerKey(kindKey, t.Owner) + "." + hashToken(26, t.Owner, idempotencyKey)
+		records = []record{{key: key, value: []byte(t.ID), expected: 0, ttl: s.opt.Retention}, records[0]}
+	}
+	rev, err := s.commit.put(ctx, records...)
+	if errors.Is(err, ErrConflict) && key != "" {
+		return s.known(ctx, t, key, records)
+	}
+	if err != nil {
+		return Transfer{}, false, fmt.Errorf("store a transfer: %w", err)
+	}
+	t.Revision = rev
+	s.tell(t.Owner, t.ID, t)
+	return *t, true, nil
+}
+
+// known finds the transfer that key stands for; if that one is off the list, t takes its place.
+func (s *Store) known(ctx context.Context, t *Transfer, key string, records []record) (Transfer, bool, error) {
+	for range 8 {
+		last, err := lastOf(ctx, s.nc, key)
+		revision := int64(0)
+		switch {
+		case errors.Is(err, ErrNotFound):
+		case err != nil:
+			return Transfer{}, false, err
+		default:
+			revision = int64(last.seq)
+			if !last.deleted() {
+				if old, err := s.load(ctx, t.Owner, string(last.data)); !errors.Is(err, ErrNotFound) {
+					return old, false, err
+				}
+			}
+		}
+		records[0].expected = revision
+		rev, err := s.commit.put(ctx, records...)
+		if errors.Is(err, ErrConflict) {
+			continue
+		}
+		if err != nil {
+			return Transfer{}, false, fmt.Errorf("store a transfer: %w", err)
+		}
+		t.Revision = rev
+		s.tell(t.Owner, t.ID, t)
+		return *t, true, nil
+	}
+	return Transfer{}, false, fmt.Errorf("store a transfer: %w", ErrConflict)
+}
+
+// Get is one transfer; ErrNotFound also for somebody else's.
+func (s *Store) Get(ctx context.Context, owner, id string) (Transfer, error) {
+	if !validOwner(owner) || !validID(id) {
+		return Transfer{}, ErrNotFound
+	}
+	var found *stored
+	_, err := fetch(ctx, s.nc, query{Last: s.keysOf(owner, id)}, func(m stored) {
+		if !m.deleted() {
+			found = &m
+		}
+	})
+	if err != nil {
+		return Transfer{}, err
+	}
+	if found == nil {
+		if s.opt.Replicas == 1 {
+			return Transfer{}, ErrNotFound
+		}
+		return s.load(ctx, owner, id) // the copy that answered may lag behind
+	}
+	return s.open(owner, *found)
+}
+
+// load is Get from the leader: it sees every acknowledged write.
+func (s *Store) load(ctx context.Context, owner, id string) (Transfer, error) {
+	if !validOwner(owner) || !validID(id) {
+		return Transfer{}, ErrNotFound
+	}
+	for range 3 { // a retry moves a transfer from the one key to the other
+		for _, key := range s.keysOf(owner, id) {
+			m, err := lastOf(ctx, s.nc, strings.TrimPrefix(key, subjectPrefix))
+			if errors.Is(err, ErrNotFound) || err == nil && m.deleted() {
+				continue
+			}
+			if err != nil {
+				return Transfer{}, err
+			}
+			return s.open(owner, m)
+		}
+	}
+	return Transfer{}, ErrNotFound
+}
+
+// keysOf are the subjects under which a transfer may lie.
+func (s *Store) keysOf(owner, id string) []string {
+	keys := []string{subjectPrefix + activeKey(owner, id)}
+	for _, state := range []State{Completed, Failed, Cancelled} {
+		keys = append(keys, subjectPrefix+ownerKey(kindHistory, owner)+"."+stateLetter(state)+"."+timeTokens(id)+".*")
+	}
+	return keys
+}
+
+// open reads a stored message of owner.
+func (s *Store) open(owner string, m stored) (Transfer, error) {
+	t, err := s.codec.decode(owner, idOf(m.key), m.data)
+	t.Revision = m.seq
+	return t, err
+}
+
+// Update stores t if nobody changed it since t.Revision (else ErrConflict) and sets the new
+// revision. It tells the runner, so that a parked transfer goes on as t says.
+func (s *Store) Update(ctx context.Context, t *Transfer) error {
+	if err := s.put(ctx, t); err != nil {
+		return err
+	}
+	s.tell(t.Owner, t.ID, t)
+	return nil
+}
+
+// put stores t; a final one moves from the active to the past in one atomic step.
+func (s *Store) put(ctx context.Context, t *Transfer) error {
+	was := t.Modified
+	if t.State == Completed {
+		t.Work = Work{} // the keys to OneDrive and the bytes are of no more use
+	}
+	t.Modified = s.opt.Now().UTC()
+	value, err := s.codec.encode(t)
+	if err != nil {
+		return err
+	}
+	active := record{key: activeKey(t.Owner, t.ID), value: value, expected: int64(t.Revision)}
+	records := []record{active}
+	if t.State.Final() {
+		active.value, active.why, active.ttl = nil, whyMoved, markerTTL
+		records = []record{active, {key: historyKey(t), value: value, expected: -1, ttl: s.opt.Retention}}
+	}
+	rev, err := s.commit.put(ctx, records...)
+	if err != nil {
+		t.Modified = was
+		return fmt.Errorf("store transfer %s: %w", t.ID, err)
+	}
+	t.Revision = rev
+	return nil
+}
+
+// How long delete markers stay: long enough for a write that is repeated after a lost answer, and
+// for a client that reconnects.
+const (
+	markerTTL  = time.Minute
+	removedTTL = 24 * time.Hour
+)
+
+// Delete takes a final transfer off the list. The file in OneDrive stays.
+func (s *Store) Delete(ctx context.Context, owner, id string) error {
+	for range 4 {
+		t, err := s.Get(ctx, owner, id)
+		if err != nil {
+			return err
+		}
+		if !t.State.Final() {
+			return ErrNotPossible
+		}
+		_, err = s.commit.put(ctx, record{key: historyKey(&t), expected: int64(t.Revision), why: whyRemoved, ttl: removedTTL})
+		if !errors.Is(err, ErrConflict) {
+			return err
+		}
+	}
+	return ErrConflict
+}
+
+// again makes a final transfer start anew: it moves back from the past.
+func (s *Store) again(ctx context.Context, t *Transfer) error {
+	old := record{key: historyKey(t), expected: int64(t.Revision), why: whyMoved, ttl: markerTTL}
+	t.restart(s.opt.Now().UTC())
+	value, err := s.codec.encode(t)
+	if err != nil {
+		return err
+	}
+	rev, err := s.commit.put(ctx, old, record{key: activeKey(t.Owner, t.ID), value: value, expected: -1})
+	if err != nil {
+		return fmt.Errorf("restart transfer %s: %w", t.ID, err)
+	}
+	t.Revision = rev
+	s.tell(t.Owner, t.ID, t)
+	return nil
+}
+
+// DeleteAll forgets everything about owner's transfers; running ones lose their record and stop.
+func (s *Store) DeleteAll(ctx context.Context, owner string) error {
+	if !validOwner(owner) {
+		return ErrNotFound
+	}
+	var left []stored
+	if err := scan(ctx, s.nc, ownerKey("*", owner)+".>", 1, func(m stored) { left = append(left, m) }); err != nil {
+		return err
+	}
+	for _, m := range left {
+		if id := idOf(m.key); id != "" && !m.deleted() {
+			_, err := s.commit.put(ctx, record{key: m.key, expected: -1, why: whyRemoved, ttl: markerTTL})
+			if err != nil {
+				return err
+			}
+			s.tell(owner, id, nil)
+		}
+	}
+	js, err := jetstream.New(s.nc)
+	if err != nil {
+		return err
+	}
+	st, err := js.Stream(ctx, stream)
+	if err != nil {
+		return fmt.Errorf("forget transfers: %w", err)
+	}
+	for _, kind := range []string{kindActive, kindHistory, kindKey} {
+		if err := st.Purge(ctx, jetstream.WithPurgeSubject(subjectPrefix+ownerKey(kind, owner)+".>")); err != nil {
+			return fmt.Errorf("forget transfers: %w", err)
+		}
+	}
+	return nil
+}
+
+// tell passes a change that the runner did not make itself to the runner that owns it: the one in
+// this process, or by a doorbell the one in another.
+func (s *Store) tell(owner, id string, t *Transfer) {
+	s.mu.Lock()
+	listen := s.listen
+	s.mu.Unlock()
+	if listen != nil {
+		listen(owner, id, t)
+		return
+	}
+	s.ring(owner, id)
+}
+
+// ring tells the runners of all instances that a transfer changed. It may be lost: their scans find
+// what it announced.
+func (s *Store) ring(owner, id string) {
+	_ = s.events.Publish(bellSubject(partition(owner)), []byte(binding(owner, id)))
+}
+
+func bellSubject(partition int) string { return fmt.Sprintf("skylift.bell.%02d", partition) }

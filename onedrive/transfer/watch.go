@@ -1,0 +1,389 @@
+package transfer
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// Event is one change of a transfer as a person may see it. ID grows within a stream, and a stream
+// that begins at an ID misses nothing that came after it.
+type Event struct {
+	ID       uint64
+	Transfer Transfer // only ID and Owner when Deleted
+	Deleted  bool
+}
+
+// An event's id is the record's revision and, for progress, which nobody stores, a count behind it.
+const progressBits = 20
+
+const (
+	hubQueue   = 1 << 15          // messages that wait for the hub
+	resync     = 30 * time.Second // events can be lost on the way: this often the hub compares with the records
+	firstCheck = 2 * time.Second  // a new subscription needs a moment to reach all servers of a cluster
+	maxEnded   = 10000            // ended transfers that a feed remembers
+)
+
+// hub is the one watch of an instance: it feeds all streams of all people.
+type hub struct {
+	store *Store
+	in    chan *nats.Msg
+	ended chan struct{}
+
+	mu    sync.Mutex
+	feeds map[string]*feed
+}
+
+// feed is what one person's streams share.
+type feed struct {
+	hub   *hub
+	owner string
+	open  sync.Once
+	sub   *nats.Subscription
+	err   error // of opening
+
+	mu       sync.Mutex
+	seq      uint64              // every revision up to this was seen, or was there before the feed
+	last     uint64              // the last event's id
+	recent   map[uint64]struct{} // revisions seen while a comparison runs
+	ended    map[string]struct{} // final transfers: progress that comes late is dropped
+	watchers map[*watcher]struct{}
+}
+
+// watcher is one stream. What its reader has not taken yet is replaced by what is newer.
+type watcher struct {
+	mu      sync.Mutex
+	top     uint64           // revisions up to this were in the snapshot
+	pending map[string]Event // by transfer
+	signal  chan struct{}    // holds one
+}
+
+func newHub(ctx context.Context, s *Store) *hub {
+	h := &hub{store: s, in: make(chan *nats.Msg, hubQueue), ended: make(chan struct{}), feeds: map[string]*feed{}}
+	go h.run(ctx) // ends with ctx
+	return h
+}
+
+func (h *hub) run(ctx context.Context) {
+	defer close(h.ended)
+	tick := time.NewTicker(resync)
+	defer tick.Stop()
+	for {
+		select {
+		case m := <-h.in:
+			h.take(m)
+		case <-tick.C:
+			for _, f := range h.all() {
+				f.compare(ctx)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (h *hub) all() []*feed {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	fs := make([]*feed, 0, len(h.feeds))
+	for _, f := range h.feeds {
+		fs = append(fs, f)
+	}
+	return fs
+}
+
+// take passes a republished record or somebody's progress to the feed that it belongs to.
+func (h *hub) take(m *nats.Msg) {
+	tokens := strings.SplitN(m.Subject, ".", 5) // ev.<kind>.<pp>.<owner>.…
+	if len(tokens) < 5 || tokens[1] == kindKey {
+		return
+	}
+	h.mu.Lock()
+	f := h.feeds[tokens[3]]
+	h.mu.Unlock()
+	if f == nil {
+		return
+	}
+	if tokens[1] == kindShow {
+		if t, err := h.store.codec.decode(f.owner, tokens[4], m.Data); err == nil {
+			f.show(t)
+		}
+		return
+	}
+	f.apply(readMsg(m))
+}
+
+// attach subscribes w to owner's feed, which the first watcher opens, and returns the revision
+// after which w gets every event.
+func (h *hub) attach(ctx context.Context, owner string, w *watcher) (*feed, uint64, error) {
+	h.mu.Lock()
+	f := h.feeds[owner]
+	if f == nil {
+		f = &feed{hub: h, owner: owner, watchers: map[*watcher]struct{}{}, ended: map[string]struct{}{}}
+		h.feeds[owner] = f
+	}
+	f.mu.Lock()
+	f.watchers[w] = struct{}{}
+	f.mu.Unlock()
+	h.mu.Unlock()
+
+	f.open.Do(func() { f.err = f.subscribe(ctx) })
+	if f.err != nil {
+		h.detach(f, w)
+		return nil, 0, f.err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f, f.seq, nil
+}
+
+// subscribe notes where the records stand and listens from then on.
+func (f *feed) subscribe(ctx context.Context) error {
+	s := f.hub.store
+	last, err := lastOf(ctx, s.nc, ownerKey("*", f.owner)+".>")
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	f.mu.Lock()
+	f.seq = last.seq
+	f.mu.Unlock()
+	if f.sub, err = s.events.ChanSubscribe(eventPrefix+ownerKey("*", f.owner)+".>", f.hub.in); err != nil {
+		return fmt.Errorf("%w: watch: %w", ErrUnavailable, err)
+	}
+	if err := s.events.FlushTimeout(readTimeout); err != nil {
+		_ = f.sub.Unsubscribe()
+		return fmt.Errorf("%w: watch: %w", ErrUnavailable, err)
+	}
+	if s.opt.Replicas > 1 {
+		time.AfterFunc(firstCheck, func() { f.compare(context.WithoutCancel(ctx)) })
+	}
+	return nil
+}
+
+func (h *hub) detach(f *feed, w *watcher) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.watchers, w)
+	if (len(f.watchers) == 0 || f.err != nil) && h.feeds[f.owner] == f {
+		if f.err == nil {
+			_ = f.sub.Unsubscribe()
+		}
+		delete(h.feeds, f.owner)
+	}
+}
+
+// apply turns a stored message into an event for all watchers, unless it was seen already.
+func (f *feed) apply(m stored) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if m.seq > f.seq {
+		f.seq = m.seq
+		f.see(m)
+	}
+}
+
+func (f *feed) see(m stored) {
+	if f.recent != nil {
+		f.recent[m.seq] = struct{}{}
+	}
+	e, ok := f.hub.store.event(f.owner, m)
+	if !ok {
+		return
+	}
+	if e.Deleted || e.Transfer.State.Final() {
+		if len(f.ended) >= maxEnded {
+			clear(f.ended)
+		}
+		f.ended[e.Transfer.ID] = struct{}{}
+	} else {
+		delete(f.ended, e.Transfer.ID)
+	}
+	f.last = max(f.last, e.ID)
+	for w := range f.watchers {
+		w.put(e, m.seq)
+	}
+}
+
+// show passes on progress.
+func (f *feed) show(t Transfer) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	id := max(f.last+1, f.seq<<progressBits)
+	if _, late := f.ended[t.ID]; late || id >= (f.seq+1)<<progressBits { // after a million steps, wait for a stored one
+		return
+	}
+	f.last = id
+	for w := range f.watchers {
+		w.put(Event{ID: id, Transfer: t}, 0)
+	}
+}
+
+// compare reads what was stored since the last event, in case that messages were lost.
+func (f *feed) compare(ctx context.Context) {
+	f.mu.Lock()
+	from := f.seq
+	if f.recent != nil || len(f.watchers) == 0 {
+		f.mu.Unlock()
+		return
+	}
+	f.recent = map[uint64]struct{}{}
+	f.mu.Unlock()
+
+	var found []stored
+	_ = scan(ctx, f.hub.store.nc, ownerKey("*", f.owner)+".>", from+1, func(m stored) { found = append(found, m) }) // what is missing comes next time
+
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, m := range found {
+		if _, seen := f.recent[m.seq]; !seen {
+			f.seq = max(f.seq, m.seq)
+			f.see(m)
+		}
+	}
+	f.recent = nil
+}
+
+// event is what people see of a stored message; false for what says nothing to them.
+func (s *Store) event(owner string, m stored) (Event, bool) {
+	id := idOf(m.key)
+	if id == "" || m.why == whyMoved {
+		return Event{}, false
+	}
+	if m.deleted() {
+		return Event{ID: m.seq << progressBits, Deleted: true, Transfer: Transfer{ID: id, Owner: owner}}, true
+	}
+	t, err := s.open(owner, m)
+	return Event{ID: m.seq << progressBits, Transfer: t}, err == nil
+}
+
+// put adds an event; seq is the revision behind it, 0 for progress.
+func (w *watcher) put(e Event, seq uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if seq != 0 && seq <= w.top {
+		return
+	}
+	w.pending[e.Transfer.ID] = e
+	select {
+	case w.signal <- struct{}{}:
+	default:
+	}
+}
+
+// take is all that waits, in the order of the ids.
+func (w *watcher) take() []Event {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	es := make([]Event, 0, len(w.pending))
+	for _, e := range w.pending {
+		es = append(es, e)
+	}
+	clear(w.pending)
+	slices.SortFunc(es, func(a, b Event) int { return cmp.Compare(a.ID, b.ID) })
+	return es
+}
+
+// Watch follows owner's transfers: first those that are not final and those that changed since the
+// event lastID, then every change until ctx ends or the reader stops. A slow reader skips steps,
+// never the latest state. An error ends the sequence; the caller may watch again from the last id.
+func (s *Store) Watch(ctx context.Context, owner string, lastID uint64) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		if !validOwner(owner) {
+			return
+		}
+		w := &watcher{pending: map[string]Event{}, signal: make(chan struct{}, 1)}
+		f, base, err := s.hub.attach(ctx, owner, w)
+		if err != nil {
+			yield(Event{}, err)
+			return
+		}
+		defer s.hub.detach(f, w)
+		if err := s.catchUp(ctx, w, owner, base, lastID>>progressBits); err != nil {
+			yield(Event{}, err)
+			return
+		}
+		for sent := uint64(0); ; {
+			for _, e := range w.take() {
+				e.ID = max(e.ID, sent+1)
+				sent = e.ID
+				if !yield(e, nil) {
+					return
+				}
+			}
+			select {
+			case <-w.signal:
+			case <-ctx.Done():
+				return
+			case <-s.hub.ended:
+				return
+			}
+		}
+	}
+}
+
+// catchUp puts the snapshot in front of what was sent to w since it was attached. The snapshot also
+// holds everything after base, the revision at which w was attached: it may have overtaken
+// events that are still on their way, and an id must not come before a smaller one.
+func (s *Store) catchUp(ctx context.Context, w *watcher, owner string, base, since uint64) error {
+	snapshot := map[string]Event{}
+	add := func(m stored) {
+		if e, ok := s.event(owner, m); ok && snapshot[e.Transfer.ID].ID < e.ID {
+			snapshot[e.Transfer.ID] = e
+		}
+	}
+	active, err := s.all(ctx, []string{ownerKey(kindActive, owner) + ".>"})
+	if err != nil {
+		return err
+	}
+	for _, m := range active {
+		add(m)
+	}
+	top := base
+	if since > 0 && since < base {
+		base = since
+	}
+	err = scan(ctx, s.nc, ownerKey("*", owner)+".>", base+1, func(m stored) {
+		top = max(top, m.seq)
+		add(m)
+	})
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.top = top
+	for id, e := range snapshot {
+		if newer, ok := w.pending[id]; !ok || newer.ID < e.ID {
+			w.pending[id] = e
+		}
+	}
+	return nil
+}
+
+// publish shows a transfer's progress to whoever watches. Alone, nobody else can: it is spared when
+// there is no stream.
+func (s *Store) publish(t *Transfer, shared bool) {
+	if !shared {
+		s.hub.mu.Lock()
+		watched := s.hub.feeds[t.Owner] != nil
+		s.hub.mu.Unlock()
+		if !watched {
+			return
+		}
+	}
+	c := *t
+	c.Work = Work{} // nobody's business
+	if data, err := s.codec.encode(&c); err == nil {
+		_ = s.events.Publish(eventPrefix+ownerKey(kindShow, t.Owner)+"."+t.ID, data)
+	}
+}
