@@ -289,6 +289,8 @@ func encodeQuery(query url.Values) string {
 // idPattern is what every id of Graph that was ever seen looks like; nothing else enters a path.
 var idPattern = regexp.MustCompile(`^[A-Za-z0-9!._-]{1,128}$`)
 
+func validID(id string) bool { return idPattern.MatchString(id) && id != "." && id != ".." }
+
 // path gives the segments of the item, or why the ids are none.
 func (r Ref) path() ([]string, error) {
 	path := []string{"me", "drive"}
@@ -301,7 +303,7 @@ func (r Ref) path() ([]string, error) {
 		path = append(path, "items", r.ID)
 	}
 	for _, id := range []string{r.DriveID, r.ID} {
-		if id != "" && (!idPattern.MatchString(id) || id == "." || id == "..") {
+		if id != "" && !validID(id) {
 			return nil, fmt.Errorf("%w: not an id", ErrNotFound)
 		}
 	}

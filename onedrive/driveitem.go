@@ -34,7 +34,7 @@ func (c *Client) Child(ctx context.Context, parent Ref, name string) (DriveItem,
 // Special looks up a special folder: documents, photos, approot … OneDrive makes it when it is missing.
 // https://learn.microsoft.com/graph/api/drive-get-specialfolder
 func (c *Client) Special(ctx context.Context, name string) (DriveItem, error) {
-	if !idPattern.MatchString(name) {
+	if !validID(name) {
 		return DriveItem{}, ErrBadName
 	}
 	return c.item(ctx, "read special folder", []string{"me", "drive", "special", name})

@@ -193,7 +193,7 @@ func percent(raw json.RawMessage) *float64 {
 }
 
 func itemID(id string) string {
-	if !idPattern.MatchString(id) {
+	if !validID(id) {
 		return ""
 	}
 	return id

@@ -33,15 +33,13 @@ var (
 // https://support.microsoft.com/office/restrictions-and-limitations-in-onedrive-and-sharepoint-64883a5d-228e-48f5-b3d2-eb39e07630fa
 func SafeName(name string) string {
 	name = firstUnits(strings.ToValidUTF8(name, ""), 4*maxName)
-	for entity.MatchString(name) { // names that come from pages: &amp;
-		decoded := entity.ReplaceAllStringFunc(name, html.UnescapeString)
-		if decoded == name {
-			name = strings.ReplaceAll(name, "&", "_") // looks like one and is none
+	for { // what one step makes may be food for another
+		next := norm.NFC.String(strings.Map(safeRune, decodeEntities(name)))
+		if next == name {
 			break
 		}
-		name = decoded
+		name = next
 	}
-	name = norm.NFC.String(strings.Map(safeRune, name))
 	if vti.MatchString(name) {
 		name = vti.ReplaceAllString(name, "vti-")
 	}
@@ -53,6 +51,16 @@ func SafeName(name string) string {
 		return shorten("_"+name, safeName)
 	}
 	return name
+}
+
+// decodeEntities reads what names from web pages are full of: &amp;
+func decodeEntities(name string) string {
+	return entity.ReplaceAllStringFunc(name, func(e string) string {
+		if decoded := html.UnescapeString(e); decoded != e {
+			return decoded
+		}
+		return "_" + e[1:] // looks like one and is none: old services choke on it
+	})
 }
 
 // safeRune maps what no name may hold: forbidden signs become _, control and direction signs go.
@@ -78,7 +86,7 @@ func trim(name string) string { return strings.TrimLeft(strings.TrimRight(name, 
 // split parts a name before its extension; a name without one has an empty extension.
 func split(name string) (stem, extension string) {
 	dot := strings.LastIndexByte(name, '.')
-	if dot <= 0 || units(name[dot:]) > maxExtension {
+	if dot < 0 || trim(name[:dot]) == "" || units(name[dot:]) > maxExtension {
 		return name, ""
 	}
 	return name[:dot], name[dot:]
