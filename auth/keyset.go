@@ -19,7 +19,7 @@ import (
 
 const (
 	keysLife    = 24 * time.Hour   // Microsoft: look for new keys daily
-	keysPause   = 30 * time.Second // between two looks because of an unknown key id
+	keysPause   = 30 * time.Second // without a look after one in vain
 	keysMaxBody = 1 << 20
 	minRSABits  = 2048
 )
@@ -37,8 +37,9 @@ type keySet struct {
 	flight  singleflight.Group
 	mu      sync.Mutex // guards all below
 	keys    map[string]signingKey
+	tenant  string    // the one that the metadata's issuer names, "" when it is the template
 	fetched time.Time // when keys came
-	tried   time.Time // when they were last asked for
+	missed  time.Time // when a look last did not bring the key that was wanted
 }
 
 type signingKey struct {
@@ -78,10 +79,15 @@ func (k *keySet) key(ctx context.Context, id string) (signingKey, error) {
 		_, err, _ := k.flight.Do("", func() (any, error) {
 			return nil, k.fetch(context.WithoutCancel(ctx))
 		})
+		if err == nil {
+			key, known, _ = k.cached(id)
+		}
+		if err != nil || !known {
+			k.miss()
+		}
 		if err != nil && !known {
 			return signingKey{}, err
 		}
-		key, known, _ = k.cached(id)
 	}
 	if !known {
 		return signingKey{}, untrusted("unknown key")
@@ -95,14 +101,17 @@ func (k *keySet) cached(id string) (key signingKey, known, look bool) {
 	key, known = k.keys[id]
 	now := k.now()
 	old := now.Sub(k.fetched) > keysLife
-	rested := now.Sub(k.tried) > keysPause || now.Before(k.tried)
+	rested := now.Sub(k.missed) > keysPause || now.Before(k.missed)
 	return key, known, len(k.keys) == 0 || (old || !known) && rested
 }
 
-func (k *keySet) fetch(ctx context.Context) error {
+func (k *keySet) miss() {
 	k.mu.Lock()
-	k.tried = k.now()
-	k.mu.Unlock()
+	defer k.mu.Unlock()
+	k.missed = k.now()
+}
+
+func (k *keySet) fetch(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
 	var metadata struct {
@@ -132,8 +141,18 @@ func (k *keySet) fetch(ctx context.Context) error {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.keys, k.fetched = keys, k.now()
+	k.keys, k.fetched, k.tenant = keys, k.now(), ""
+	if tenant := strings.TrimSuffix(strings.TrimPrefix(metadata.Issuer, k.base+"/"), "/v2.0"); guid.MatchString(tenant) {
+		k.tenant = tenant
+	}
 	return nil
+}
+
+// onlyTenant is the tenant that the login host's metadata speaks for, "" when for many.
+func (k *keySet) onlyTenant() string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.tenant
 }
 
 // parseKey reads one entry of a key list; those that cannot sign our tokens are passed over.

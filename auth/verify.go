@@ -54,7 +54,7 @@ func (p *Provider) verify(ctx context.Context, raw, nonce string) (User, error) 
 	if c.Issuer != issuerOf(p.config.LoginURL, c.TenantID) {
 		return User{}, untrusted("issuer")
 	}
-	if !tenantAllowed(p.config.Tenant, c.TenantID) {
+	if !tenantAllowed(p.config.Tenant, c.TenantID, p.keys.onlyTenant()) {
 		return User{}, &SignInError{Kind: WrongAccountType, Detail: "tenant not allowed here"}
 	}
 	return User{
@@ -66,17 +66,20 @@ func (p *Provider) verify(ctx context.Context, raw, nonce string) (User, error) 
 // issuerOf is the issuer that Microsoft writes into tokens of a tenant.
 func issuerOf(loginURL, tenantID string) string { return loginURL + "/" + tenantID + "/v2.0" }
 
-// tenantAllowed applies the tenant setting to the tenant of a token.
-func tenantAllowed(setting, tenantID string) bool {
-	switch setting {
-	case "common":
+// tenantAllowed applies the tenant setting to the tenant of a token. only is the tenant that the
+// metadata speaks for, "" when for many: a domain such as work.example stands for that one.
+func tenantAllowed(setting, tenantID, only string) bool {
+	switch {
+	case setting == "common":
 		return true
-	case "consumers":
+	case setting == "consumers":
 		return tenantID == ConsumersTenant
-	case "organizations":
+	case setting == "organizations":
 		return tenantID != ConsumersTenant
+	case guid.MatchString(setting):
+		return tenantID == setting
 	}
-	return tenantID == setting
+	return tenantID == only
 }
 
 // displayed is the first of names that is not empty, cut to what a page can show.
