@@ -1,0 +1,78 @@
+/**
+ * Follows the transfers that the server works on, by its event stream while the background lives and
+ * by asking once each time that it comes back.
+ */
+import * as api from './server.js'
+import * as outbox from './outbox.js'
+import { session } from './browser.js'
+import { connected, setRevoked } from './settings.js'
+import { deleted, finished } from './save.js'
+import { events } from './events.js'
+import * as notices from './notices.js'
+
+const silence = 45_000 // ms without a sign of life (one comes each 15 s) after which a stream counts as dead
+const final = new Set(['completed', 'failed', 'cancelled'])
+
+/** @type {Promise<void>|undefined} */
+let following
+
+/** Follows until nothing is under way; at most one stream at a time. */
+export function follow() {
+  following ??= watch().finally(() => { following = undefined })
+}
+
+const underWay = async () => (await outbox.all()).filter((i) => i.step === 'sent')
+
+async function watch() {
+  for (let failures = 0; failures < 4; failures++) {
+    const server = await connected()
+    if (!server || server.revoked || !(await underWay()).length) return
+    try {
+      await stream(server, () => { failures = 0 })
+    } catch (error) {
+      if (error.kind === 'revoked') {
+        if (await setRevoked(server.key)) await notices.revoked()
+        return
+      }
+    }
+    if ((await underWay()).length) await new Promise((r) => setTimeout(r, 500 * 4 ** failures))
+  } // the alarm tries again
+}
+
+/** One stream from its opening to its end. @param {() => void} alive called for each sign of life */
+async function stream(server, alive) {
+  const control = new AbortController()
+  let timer
+  const heard = () => { clearTimeout(timer); timer = setTimeout(() => control.abort(), silence) }
+  heard()
+  try {
+    const last = await session.get('lastEvent')
+    const res = await api.send(server, '/events', { signal: control.signal, headers: last ? { 'Last-Event-ID': last } : {} })
+    await catchUp(server)
+    for await (const event of events(res.body)) {
+      heard()
+      alive()
+      if (event.id) await session.set('lastEvent', event.id)
+      if (event.event === 'transfer') await tell(JSON.parse(event.data))
+      if (event.event === 'deleted') await deleted(JSON.parse(event.data).id)
+      if (!(await underWay()).length) return
+    }
+  } finally {
+    clearTimeout(timer)
+    control.abort()
+  }
+}
+
+/** Asks for what may have ended while nobody listened. */
+async function catchUp(server) {
+  for (const item of await underWay()) {
+    try {
+      await tell(await api.transfer(server, item.transferId))
+    } catch (error) {
+      if (error.kind !== 'gone') throw error
+      await deleted(item.transferId)
+    }
+  }
+}
+
+const tell = async (transfer) => { if (final.has(transfer.state)) await finished(transfer) }

@@ -1,0 +1,55 @@
+/** Draws one thing being saved: from the outbox or from the server's list, in the same form. */
+import { el, icon, webLink } from './ui.js'
+import { nameOf } from './notices.js'
+
+const reasons = {
+  throttled: 'Microsoft asks for a pause; it goes on by itself', signInRequired: 'Sign in to Skylift again to go on',
+  oneDriveFull: 'OneDrive is full; it goes on when there is room', offline: 'Microsoft cannot be reached; it goes on by itself',
+  clientBytes: 'Waiting for the file from this browser', locked: 'OneDrive has the file locked; it goes on by itself',
+}
+const looks = {
+  notStarted: ['wait', 'clock', 'Starts in a moment'], inProgress: ['run', 'arrow-up', 'Saving'], waiting: ['wait', 'pause', 'Waiting'],
+  completed: ['good', 'check', 'Saved'], failed: ['bad', 'alert', 'Not saved'], cancelled: ['off', 'stop', 'Cancelled'],
+}
+
+/** @param {import('./types.js').Transfer} t @param {(deed: string, t: any) => void} act */
+export function transferRow(t, act) {
+  const [tone, symbol, words] = looks[t.state] ?? looks.waiting
+  const percent = t.state === 'inProgress' && typeof t.percentageComplete === 'number' ? Math.floor(t.percentageComplete) : undefined
+  const folder = t.folder?.path || t.folder?.name
+  const says = {
+    completed: [words, folder && `in ${folder}`], inProgress: [percent === undefined ? words : `${words} ${percent} %`],
+    waiting: [reasons[t.reason] ?? words], failed: [t.error?.message ?? words, t.error?.advice],
+  }[t.state] ?? [words]
+  return row({ id: t.id, tone, symbol, name: t.item?.name || t.name || 'file', says: says.filter(Boolean).join(' '), percent, running: t.state === 'inProgress' }, [
+    t.state === 'completed' && webLink(t.item?.webUrl) && ['open', 'open', 'Open in OneDrive'],
+    t.state === 'completed' && ['undo', 'undo', 'Undo: move to the recycle bin'],
+    t.state === 'failed' && ['retry', 'retry', 'Try again'],
+    ['notStarted', 'inProgress', 'waiting'].includes(t.state) && ['cancel', 'cross', 'Cancel'],
+    ['failed', 'cancelled'].includes(t.state) && ['remove', 'trash', 'Take off the list'],
+  ], (deed) => act(deed, t))
+}
+
+/** @param {import('./types.js').Item} item @param {(deed: string, item: any) => void} act */
+export function itemRow(item, act) {
+  const late = item.problem ? `${item.problem.message} It is sent later.` : 'About to be sent'
+  const [tone, symbol, says] = {
+    choosing: ['wait', 'folder', 'Waiting for you to choose a folder'], queued: ['wait', 'clock', item.bytes ? 'Fetching it with this browser' : late],
+    site: ['wait', 'shield', 'Needs your permission to fetch from its site'],
+    stuck: ['bad', 'alert', [item.problem?.message, item.problem?.advice].filter(Boolean).join(' ')],
+  }[item.step] ?? ['run', 'arrow-up', 'Saving']
+  return row({ id: item.id, tone, symbol, name: nameOf(item), says: item.step === 'queued' && item.problem ? late : says }, [
+    item.step === 'choosing' && ['choose', 'folder', 'Choose a folder'],
+    item.step === 'site' && ['allow', 'check', 'Allow…'],
+    item.step === 'stuck' && ['again', 'retry', 'Try again'],
+    ['discard', 'cross', 'Do not save'],
+  ], (deed) => act(deed, item))
+}
+
+function row({ id, tone, symbol, name, says, percent, running }, deeds, act) {
+  const button = ([deed, picture, words]) => el('button', { type: 'button', class: 'bare', title: words, 'aria-label': `${words}: ${name}`, 'data-testid': deed, onclick: () => act(deed) }, icon(picture))
+  return el('li', { class: 'row', id: `row-${id}`, 'data-testid': 'row', 'data-tone': tone },
+    icon(symbol), el('div', { class: 'grow' }, el('p', { class: 'name cut', title: name }, name), el('p', { class: 'says', 'data-testid': 'says' }, says)),
+    el('div', { class: 'acts' }, ...deeds.filter(Boolean).map(button)),
+    running && el('progress', { max: 100, value: percent, 'aria-label': `Progress of ${name}` }))
+}

@@ -1,0 +1,93 @@
+/** Talks to the server: JSON in, JSON out, one kind of error. */
+
+const patience = 15_000 // ms for an answer to begin
+
+/** What a call failed with. kind says what to do; problem is for people. */
+export class ServerError extends Error {
+  /**
+   * @param {'offline'|'busy'|'revoked'|'gone'|'refused'} kind offline, busy: try later;
+   *   revoked: the key is unknown; gone: no such transfer; refused: it will never work like this
+   * @param {import('./types.js').Problem} problem
+   * @param {number} [wait] ms that the server asks us to wait
+   */
+  constructor(kind, problem, wait = 0) {
+    super(problem.message)
+    this.kind = kind
+    this.problem = problem
+    this.wait = wait
+  }
+}
+
+/**
+ * Sends one request with the device's key and no cookies.
+ * @param {import('./types.js').Server} server
+ * @param {string} path under /api/v1
+ * @param {{method?: string, body?: any, headers?: Record<string, string>, signal?: AbortSignal}} [options] body: a Blob goes as it is, all else as JSON
+ * @returns {Promise<Response>}
+ */
+export async function send(server, path, { method = 'GET', body, headers = {}, signal } = {}) {
+  const raw = body instanceof Blob
+  const all = new Headers()
+  for (const h of server.headers ?? []) all.set(h.name, h.value)
+  for (const [name, value] of Object.entries(headers)) all.set(name, value)
+  all.set('Authorization', `Bearer ${server.key}`)
+  if (body !== undefined && !raw) all.set('Content-Type', 'application/json')
+  let res
+  try {
+    res = await fetch(`${server.address}/api/v1${path}`, {
+      method, headers: all, body: body === undefined || raw ? body : JSON.stringify(body),
+      credentials: 'omit', redirect: 'manual', cache: 'no-store',
+      signal: signal ?? (raw ? undefined : AbortSignal.timeout(patience)),
+    })
+  } catch (error) {
+    if (signal?.aborted) throw error
+    throw new ServerError('offline', { code: 'offline', message: 'The server cannot be reached.' })
+  }
+  if (res.ok) return res
+  throw await failure(res)
+}
+
+/** @param {Response} res */
+async function failure(res) {
+  const type = res.headers.get('Content-Type') ?? ''
+  const told = type.includes('problem+json') ? await res.json().catch(() => ({})) : {}
+  const problem = { code: told.code ?? `http${res.status}`, message: told.detail || told.title || `The server answered ${res.status || 'with a redirect'}.`, advice: told.advice }
+  const seconds = Number(res.headers.get('Retry-After'))
+  const wait = Number.isFinite(seconds) ? Math.min(Math.max(seconds, 0), 3600) * 1000 : 0
+  if (res.status === 401 && told.code) return new ServerError('revoked', problem)
+  // A login page or a refusal without our problem document is a proxy in front: it may let us through later.
+  if (!told.code && (res.status === 0 || res.status === 401 || res.status === 403 || res.status === 407)) {
+    return new ServerError('offline', { code: 'proxy', message: 'Something in front of the server refused the request.' })
+  }
+  if (res.status === 429 || res.status >= 500) return new ServerError('busy', problem, wait)
+  return new ServerError(res.status === 404 ? 'gone' : 'refused', problem)
+}
+
+/** @returns {Promise<any>} the JSON of the answer, undefined for an empty one */
+export async function call(server, path, options) {
+  const res = await send(server, path, options)
+  if (res.status === 204) return undefined
+  return res.json().catch(() => {
+    throw new ServerError('offline', { code: 'proxy', message: 'Something in front of the server answered instead of it.' })
+  })
+}
+
+const post = (server, path, body, key) =>
+  call(server, path, { method: 'POST', body, headers: key ? { 'Idempotency-Key': key } : {} })
+const of = (id) => `/transfers/${encodeURIComponent(id)}`
+
+export const me = (server) => call(server, '/me')
+export const recent = (server, top = 20) => call(server, `/transfers?top=${top}`)
+export const saved = (server) => call(server, '/transfers?state=completed&top=200')
+/** The same key gives the same transfer. @returns {Promise<import('./types.js').Transfer>} */
+export const create = (server, request, key) => post(server, '/transfers', request, key)
+/** @returns {Promise<import('./types.js').Transfer>} */
+export const transfer = (server, id) => call(server, of(id))
+export const retry = (server, id) => post(server, `${of(id)}/retry`)
+export const cancel = (server, id) => post(server, `${of(id)}/cancel`)
+export const undo = (server, id) => post(server, `${of(id)}/undo`)
+export const forget = (server, id) => call(server, of(id), { method: 'DELETE' })
+/** @param {Blob} blob */
+export const putContent = (server, id, blob) => call(server, `${of(id)}/content`, { method: 'PUT', body: blob, headers: { 'Content-Type': blob.type || 'application/octet-stream' } })
+export const folders = (server, query) => call(server, `/folders?${new URLSearchParams(query)}`)
+export const makeFolder = (server, parentId, name) => post(server, '/folders', { parentId, name })
