@@ -33,6 +33,9 @@ type Work struct {
 	NativeFailed bool               `json:"nativeFailed,omitempty"` // native was tried and left
 	ItemID       string             `json:"itemId,omitempty"`       // what is to be verified
 	ETagBefore   string             `json:"eTagBefore,omitempty"`   // of the file that replace will replace
+	Best         int64              `json:"best,omitempty"`         // the most bytes of the file that OneDrive ever had
+	Wanted       string             `json:"wanted,omitempty"`       // the name before a number was put to it
+	NativeStatus string             `json:"nativeStatus,omitempty"` // the monitor's last word: a new one is a sign of life
 	Inline       []byte             `json:"inline,omitempty"`       // the bytes of a data: URL, at most MaxInline; gone once saved
 }
 

@@ -1,0 +1,224 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"strings"
+	"time"
+
+	"skylift/onedrive"
+)
+
+// maxNative is what OneDrive was reported to fetch at most (microsoft.md §1.5).
+const maxNative = 50 << 20
+
+// Codes of why a route was chosen or left; they stand in Transfer.RouteReason.
+const (
+	reasonNever     = "nativeOff"       // SKYLIFT_NATIVE=never
+	reasonWork      = "workAccount"     // only personal drives fetch URLs
+	reasonRefused   = "nativeRefused"   // this account's OneDrive does not fetch URLs
+	reasonHost      = "nativeHost"      // OneDrive could not fetch from this host lately
+	reasonLarge     = "tooLargeNative"  // beyond what OneDrive fetches
+	reasonReferer   = "needsReferer"    // the source wants to know the page
+	reasonPage      = "looksLikeAPage"  // the bytes have to be seen
+	reasonInline    = "dataUrl"         // the address holds the bytes
+	reasonFailed    = "nativeFailed"    // OneDrive tried and failed
+	reasonStalled   = "nativeStalled"   // OneDrive showed no sign of life
+	reasonEmpty     = "nativeEmpty"     // OneDrive made an empty file
+	reasonMismatch  = "nativeMismatch"  // OneDrive saved something else
+	reasonForgotten = "nativeForgotten" // OneDrive no longer knows the job, and there is no file
+)
+
+// facts are all that decides the first route.
+type facts struct {
+	mode      string // SKYLIFT_NATIVE
+	inline    bool
+	personal  bool
+	failed    bool  // native was tried for this transfer
+	refused   bool  // ... and refused for this account lately
+	badHost   bool  // ... and failed for this host lately
+	size      int64 // -1: unknown
+	needsPage bool  // only a request with Referer is answered
+	page      bool  // the answer looks like a web page or a stand-in
+}
+
+// plan decides the route by facts, and says why when it is not native.
+func plan(f facts) (Route, string) {
+	always := f.mode == "always"
+	switch {
+	case f.inline:
+		return Relay, reasonInline
+	case f.mode == "never":
+		return Relay, reasonNever
+	case !f.personal:
+		return Relay, reasonWork
+	case f.failed:
+		return Relay, reasonFailed
+	case f.needsPage:
+		return Relay, reasonReferer
+	case f.page:
+		return Relay, reasonPage
+	case f.refused && !always:
+		return Relay, reasonRefused
+	case f.badHost && !always:
+		return Relay, reasonHost
+	case f.size > maxNative && !always:
+		return Relay, reasonLarge
+	}
+	return Native, ""
+}
+
+// choose decides the first route. For the native one the source is asked what it has, so that the
+// name, the size and dead links are known before OneDrive is asked for anything.
+func (r *saving) choose(ctx context.Context) (Next, error) {
+	t := r.t
+	if t.Work.Wanted == "" {
+		t.Work.Wanted = t.Name
+	}
+	f := facts{mode: r.s.opt.Native, inline: len(t.Work.Inline) > 0, failed: t.Work.NativeFailed, size: -1}
+	if f.inline {
+		return r.toRelay(reasonInline)
+	}
+	u, err := ParseSourceURL(t.SourceURL)
+	if err != nil || r.s.opt.Source.Check(u) != nil {
+		return r.fail(ctx, codeSourceRefused, "")
+	}
+	drive, err := r.s.drives.get(ctx, r, false)
+	switch {
+	case err == nil:
+		f.personal = drive.Personal()
+	case errors.Is(err, onedrive.ErrAccessDenied), errors.Is(err, onedrive.ErrNotFound):
+		// Somebody else's drive: the folder in it may be open to us all the same.
+	default:
+		return r.trouble(ctx, err)
+	}
+	until, err := r.s.opt.Memory.Refused(ctx, t.Owner)
+	if err != nil {
+		r.s.opt.Log.Warn("native memory", "err", err)
+	}
+	f.refused, f.badHost = r.s.opt.Now().Before(until), r.s.hosts.bad(u, r.s.opt.Now())
+	if t.Size != nil {
+		f.size = *t.Size
+	}
+	if route, why := plan(f); route == Relay {
+		return r.toRelay(why)
+	}
+	res, err := r.ask(ctx, u, &f)
+	if err != nil {
+		return r.trouble(ctx, err)
+	}
+	if route, why := plan(f); route == Relay {
+		return r.toRelay(why)
+	}
+	return r.native(ctx, u, res)
+}
+
+// ask probes the source without Referer, as OneDrive will fetch it, and adds to the facts.
+func (r *saving) ask(ctx context.Context, u *url.URL, f *facts) (*resource, error) {
+	res, _, err := r.s.opt.Source.probe(ctx, visit{url: u, owner: r.t.Owner}, false)
+	var bad *SourceError
+	if errors.As(err, &bad) && (bad.Code == codeSourceUnauthorized || bad.Code == codeSourceNotFound && r.t.PageURL != "") {
+		f.needsPage = true // perhaps; the relay asks with it and knows
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	k := kindOfType(res.contentType)
+	f.page = k.page() && !pageWanted(r.t, res.disposition, u) || standIn(u, res, k, nil)
+	f.size = res.size
+	return res, nil
+}
+
+// toRelay makes the relay the transfer's route.
+func (r *saving) toRelay(why string) (Next, error) {
+	t := r.t
+	t.Route, t.RouteReason, t.Percent = Relay, why, nil
+	t.Work.Phase, t.Work.Errors = Sending, 0
+	return Next{}, nil
+}
+
+// claimName finds the name under which the file is saved and keeps it from the other transfers of
+// this process. The meaning of the behaviour is ours and the same on each route, because OneDrive's
+// own differs (microsoft.md §1.4): rename takes the first free number, fail gives
+// onedrive.ErrNameExists, replace remembers the version that will go. Names that look unused are
+// only as good as the moment, so what is sent says fail, too.
+func (r *saving) claimName(ctx context.Context, wanted string, look bool) (string, error) {
+	t := r.t
+	folder := t.Folder.Ref()
+	for n := r.s.names.from(folder, wanted); n < 10000; n++ {
+		name := onedrive.NumberedName(wanted, n)
+		if !r.s.names.reserve(folder, name, t.ID) {
+			if t.ConflictBehavior == onedrive.Rename {
+				continue
+			}
+			if t.ConflictBehavior == onedrive.Fail {
+				return "", onedrive.ErrNameExists
+			}
+		}
+		if !look {
+			return name, nil
+		}
+		item, err := r.client.Child(ctx, folder, name)
+		switch {
+		case errors.Is(err, onedrive.ErrNotFound):
+			t.Work.ETagBefore = ""
+			return name, nil
+		case err != nil:
+			return "", err
+		case t.ConflictBehavior == onedrive.Fail, t.ConflictBehavior == onedrive.Replace && item.IsFolder():
+			return "", onedrive.ErrNameExists
+		case t.ConflictBehavior == onedrive.Replace:
+			t.Work.ETagBefore = item.ETag
+			return name, nil
+		}
+		r.s.names.taken(folder, wanted, n)
+		r.s.names.releaseName(folder, name, t.ID)
+	}
+	return "", onedrive.ErrNameExists
+}
+
+// sent is the behaviour that goes with the request: rename is done by us, so a name that was taken
+// meanwhile is an answer to hear, not a surprise.
+func (t *Transfer) sent() onedrive.ConflictBehavior {
+	if t.ConflictBehavior == onedrive.Replace {
+		return onedrive.Replace
+	}
+	return onedrive.Fail
+}
+
+// clockSkew is how far Microsoft's clock and ours may be apart.
+const clockSkew = 5 * time.Minute
+
+// lookForOurs looks for the file that this transfer may have made without our hearing of it: of its
+// name, its size if that is known, its hash if both are known, and made or changed since PostedAt.
+func (r *saving) lookForOurs(ctx context.Context, sum string) (onedrive.DriveItem, bool, error) {
+	t := r.t
+	item, err := r.client.Child(ctx, t.Folder.Ref(), t.Name)
+	if errors.Is(err, onedrive.ErrNotFound) {
+		return item, false, nil
+	}
+	if err != nil {
+		return item, false, err
+	}
+	return item, ours(t, item, sum), nil
+}
+
+func ours(t *Transfer, item onedrive.DriveItem, sum string) bool {
+	since := t.Work.PostedAt.Add(-clockSkew)
+	changed := item.CreatedDateTime
+	if t.Work.ETagBefore != "" {
+		changed = item.LastModifiedDateTime
+	}
+	switch {
+	case t.Work.PostedAt.IsZero(), item.File == nil, item.Size == 0:
+		return false
+	case t.Size != nil && item.Size != *t.Size, !changed.IsZero() && changed.Before(since):
+		return false
+	case t.Work.ETagBefore != "" && item.ETag == t.Work.ETagBefore:
+		return false
+	}
+	hash := item.File.Hashes.QuickXorHash
+	return sum == "" || hash == "" || strings.EqualFold(hash, sum)
+}

@@ -1,0 +1,303 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"skylift/onedrive"
+)
+
+// clientWait is how long the client may take to send its bytes.
+const clientWait = 24 * time.Hour
+
+// Content is the bytes that a client sends for an upload, all or a piece.
+type Content struct {
+	Offset      int64 // where Body begins in the file
+	Length      int64 // bytes of Body; 0: the rest of the file
+	Total       int64 // of the file; required
+	ContentType string
+	Body        io.Reader
+}
+
+// RangeError means that a piece does not begin where the last one ended.
+type RangeError struct{ Next int64 } // the first byte that is missing
+
+func (e *RangeError) Error() string { return fmt.Sprintf("the next byte is %d", e.Next) }
+
+// awaitBytes is the runner's part in an upload: it waits for the client, and looks at the end.
+func (r *saving) awaitBytes(ctx context.Context) (Next, error) {
+	t := r.t
+	if t.Work.Phase == Verifying {
+		t.State, t.Reason, t.Due = InProgress, "", zeroTime
+		return r.verify(ctx)
+	}
+	left := t.Created.Add(clientWait).Sub(r.s.opt.Now())
+	if left <= 0 {
+		return r.fail(ctx, codeTimedOut, "")
+	}
+	return r.park(ClientBytes, left)
+}
+
+// Receive streams a client's bytes on to OneDrive and gives the transfer as it is afterwards. After a
+// piece that is not the last, BytesTransferred says where the next begins; another gives a
+// *RangeError. ErrNotFound: no such transfer; ErrNotPossible: it takes no bytes, or another request
+// is sending them.
+func (s *Saver) Receive(ctx context.Context, store *Store, owner, id string, c Content) (Transfer, error) {
+	release, ok := s.busy.take(owner + "/" + id)
+	if !ok {
+		return Transfer{}, ErrNotPossible
+	}
+	defer release()
+	t, err := store.Get(ctx, owner, id)
+	if err != nil {
+		return Transfer{}, err
+	}
+	if err := s.admissible(&t, &c); err != nil {
+		return t, err
+	}
+	client, err := s.opt.Client(ctx, owner)
+	if err != nil {
+		return t, err
+	}
+	r := &saving{s: s, t: &t, client: client, progress: func() {}}
+	r.keep = func() error { return store.Update(ctx, &t) }
+	if t.ContentType == "" {
+		t.ContentType = mediaType(c.ContentType)
+	}
+	t.Size = &c.Total
+	if err := r.receive(ctx, c); err != nil {
+		return t, err
+	}
+	return t, store.Update(context.WithoutCancel(ctx), &t)
+}
+
+// admissible says whether the piece can be taken.
+func (s *Saver) admissible(t *Transfer, c *Content) error {
+	if t.Route != Upload || t.State.Final() || t.Work.Phase == Verifying {
+		return ErrNotPossible
+	}
+	if c.Length == 0 {
+		c.Length = c.Total - c.Offset
+	}
+	switch {
+	case c.Total == 0:
+		return &RequestError{"size", codeEmptyFile}
+	case c.Total < 0, c.Offset < 0, c.Length <= 0, c.Offset+c.Length > c.Total:
+		return &RequestError{"size", codeInvalidRequest}
+	case c.Total > s.opt.MaxBytes:
+		return &RequestError{"size", codeSourceTooLarge}
+	case t.Size != nil && *t.Size != c.Total:
+		return &RequestError{"size", codeSizeMismatch}
+	}
+	return nil
+}
+
+// receive takes one piece. An error is the client's or the store's; what OneDrive says ends up in the transfer.
+func (r *saving) receive(ctx context.Context, c Content) error {
+	t := r.t
+	have := int64(0)
+	if t.BytesTransferred != nil {
+		have = *t.BytesTransferred
+	}
+	if c.Offset == 0 {
+		r.dropSession(ctx) // the client begins anew
+		t.Work.Inline, t.BytesTransferred, have = nil, nil, 0
+	}
+	if c.Offset != have {
+		return &RangeError{have}
+	}
+	body := &clientBody{r: io.LimitReader(c.Body, c.Length)}
+	if c.Offset == 0 && c.Length == c.Total && c.Total <= onedrive.MaxPut {
+		return r.receiveSmall(ctx, body)
+	}
+	return r.receivePiece(ctx, c, body)
+}
+
+// clientBody tells the client's failure from OneDrive's.
+type clientBody struct {
+	r   io.Reader
+	err error
+}
+
+// errClientGone is a client that sent fewer bytes than it announced.
+var errClientGone = errors.New("the client stopped sending")
+
+func (b *clientBody) Read(p []byte) (int, error) {
+	n, err := b.r.Read(p)
+	if err != nil && err != io.EOF {
+		b.err = fmt.Errorf("%w: %w", errClientGone, err)
+		return n, b.err
+	}
+	return n, err
+}
+
+func (r *saving) receiveSmall(ctx context.Context, body *clientBody) error {
+	t := r.t
+	data, err := r.s.buffers.fill(body, nil, int(*t.Size))
+	defer func() { r.s.buffers.put(data) }()
+	if err != nil {
+		return errClientGone
+	}
+	r.nameFromBytes(data)
+	next, err := r.put(ctx, data)
+	return r.received(ctx, next, err)
+}
+
+// nameFromBytes mends the name by what the file is, unless the person chose it.
+func (r *saving) nameFromBytes(head []byte) {
+	t := r.t
+	k := sniff(head[:min(len(head), sniffBytes)], t.ContentType)
+	if t.Work.Wanted == "" {
+		t.Work.Wanted = t.Name
+		if !t.NameGiven || extension(t.Name) == "" {
+			t.Work.Wanted = k.mend(t.Name)
+		}
+	}
+	if t.ContentType == "" {
+		t.ContentType = k.mime
+	}
+}
+
+// receivePiece sends what came before and could not be sent alone, then the piece, in fragments; what
+// is left over when the file is not complete waits in the record.
+func (r *saving) receivePiece(ctx context.Context, c Content, body *clientBody) error {
+	t := r.t
+	held := t.Work.Inline
+	at := c.Offset - int64(len(held)) // what OneDrive has
+	r.s.streams.Add(1)
+	defer r.s.streams.Add(-1)
+	sum := r.s.sums.take(t.ID, at)
+	buf := append(r.s.buffers.get(onedrive.FragmentUnit), held...)
+	defer func() { r.s.buffers.put(buf) }()
+	for at < c.Offset+c.Length {
+		left := c.Offset + c.Length - at
+		want := int(min(int64(r.s.fragmentSize()), left))
+		var err error
+		if buf, err = r.s.buffers.fill(body, buf, max(want, len(buf))); err != nil {
+			return r.clientGone(ctx, at, buf)
+		}
+		if at == 0 && t.Work.UploadURL == "" {
+			r.nameFromBytes(buf)
+			if next, over, err := r.openSession(ctx); over {
+				return r.received(ctx, next, err)
+			}
+		}
+		if at+int64(len(buf)) < c.Total && len(buf) < onedrive.FragmentUnit {
+			return r.hold(at, buf)
+		}
+		n := len(buf)
+		if at+int64(n) < c.Total {
+			n = n / onedrive.FragmentUnit * onedrive.FragmentUnit
+		}
+		answer, err := r.putFragment(ctx, fragment{buf[:n], at})
+		if err != nil {
+			next, err := r.interrupted(ctx, err)
+			return r.received(ctx, next, err)
+		}
+		hashTo(sum, buf[:n])
+		at += int64(n)
+		r.s.sums.put(t.ID, sum, at)
+		if at == c.Total {
+			next, err := r.committed(ctx, answer.Item, quickXor(sum))
+			return r.received(ctx, next, err)
+		}
+		buf = append(buf[:0], buf[n:]...)
+		if err := r.showReceived(at); err != nil {
+			return err
+		}
+	}
+	return r.hold(at, buf)
+}
+
+// openSession begins the upload session of a file that comes in pieces.
+func (r *saving) openSession(ctx context.Context) (Next, bool, error) {
+	t := r.t
+	for range maxPuts {
+		name, err := r.claimName(ctx, onedrive.SafeName(t.Work.Wanted), true)
+		if err != nil {
+			next, err := r.trouble(ctx, err)
+			return next, true, err
+		}
+		t.Name = name
+		session, err := r.client.CreateUploadSession(ctx, t.Folder.Ref(), name, t.sent())
+		if errors.Is(err, onedrive.ErrNameExists) {
+			if next, over, err := r.nameGone(ctx, ""); over || err != nil {
+				return next, true, err
+			}
+			continue
+		}
+		if err != nil {
+			next, err := r.trouble(ctx, err)
+			return next, true, err
+		}
+		t.Work.UploadURL, t.Work.SessionEnds, t.Work.PostedAt = session.URL, session.Expires, r.s.opt.Now()
+		return Next{}, false, r.keep()
+	}
+	next, err := r.fail(ctx, "nameAlreadyExists", "")
+	return next, true, err
+}
+
+// hold keeps the bytes that are too few for a fragment in the record.
+func (r *saving) hold(at int64, rest []byte) error {
+	t := r.t
+	have := at + int64(len(rest))
+	t.Work.Inline = append([]byte(nil), rest...)
+	t.BytesTransferred = &have
+	t.State, t.Reason = Waiting, ClientBytes
+	return nil
+}
+
+// clientGone keeps what came until the client went away.
+func (r *saving) clientGone(ctx context.Context, at int64, rest []byte) error {
+	whole := len(rest) / onedrive.FragmentUnit * onedrive.FragmentUnit
+	if whole > 0 && r.t.Work.UploadURL != "" {
+		if _, err := r.putFragment(context.WithoutCancel(ctx), fragment{rest[:whole], at}); err == nil {
+			r.s.sums.drop(r.t.ID)
+			at, rest = at+int64(whole), rest[whole:]
+		} else {
+			rest = rest[:0]
+		}
+	}
+	if len(rest) >= onedrive.FragmentUnit || r.t.Work.UploadURL == "" {
+		rest = rest[:0]
+	}
+	r.hold(at, rest)
+	r.keep()
+	return errClientGone
+}
+
+// showReceived stores how far the client's bytes are.
+func (r *saving) showReceived(at int64) error {
+	t := r.t
+	t.Work.Inline = nil
+	t.BytesTransferred = &at
+	percent := float64(at) / float64(*t.Size) * 100
+	t.Percent = &percent
+	t.State, t.Reason = Waiting, ClientBytes
+	return r.keep()
+}
+
+// received turns the outcome of a step into the transfer's state. What would have been another step
+// is one for the client: it sends again, unless only the look at the end is missing.
+func (r *saving) received(ctx context.Context, next Next, err error) error {
+	t := r.t
+	if err != nil {
+		return err
+	}
+	if t.State.Final() || t.Work.Phase == Verifying {
+		if !t.State.Final() {
+			t.State, t.Reason = InProgress, ""
+		}
+		t.Work.Inline = nil
+		return nil
+	}
+	if t.Work.UploadURL == "" {
+		zero := int64(0)
+		t.BytesTransferred, t.Percent, t.Work.Inline = &zero, nil, nil
+	}
+	t.State, t.Reason = Waiting, ClientBytes
+	return nil
+}

@@ -1,0 +1,371 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"skylift/onedrive"
+)
+
+// SaverOptions are what a Saver works with.
+type SaverOptions struct {
+	// Client gives an owner's Graph client. An error that is an onedrive.ErrUnauthenticated parks
+	// the transfer until the owner signs in again.
+	Client   func(ctx context.Context, owner string) (*onedrive.Client, error)
+	Source   *Source       // required
+	Native   string        // auto, always or never; empty: auto
+	Stall    time.Duration // a native transfer without a sign of life for this long goes to the relay; 0: 60 s
+	MaxBytes int64         // largest file relayed; 0: 10 GiB
+	Memory   NativeMemory  // nil: in this process
+	SpoolDir string        // for sources of unknown length; empty: the system's
+	MaxSpool int64         // bytes of all spooled files together; 0: 4 GiB
+	Buffers  int64         // bytes of all fragment buffers together, as far as the smallest fragments allow; 0: 48 MiB
+	Log      *slog.Logger  // nil: none
+	Now      func() time.Time
+}
+
+// Saver takes one transfer through its steps: the Mover of the real world.
+type Saver struct {
+	opt     SaverOptions
+	drives  drives
+	names   names
+	hosts   hostMemory
+	strikes strikes
+	sums    sums
+	busy    locks
+	buffers buffers
+	streams atomic.Int64 // relays that send fragments
+	spooled atomic.Int64 // bytes in spool files
+}
+
+// NewSaver makes a Saver. It starts nothing of its own.
+func NewSaver(o SaverOptions) *Saver {
+	setDefault(&o.Native, "auto")
+	setDefault(&o.Stall, time.Minute)
+	setDefault(&o.MaxBytes, 10<<30)
+	setDefault(&o.MaxSpool, 4<<30)
+	setDefault(&o.Buffers, 48<<20)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Memory == nil {
+		o.Memory = NewNativeMemory(o.Now)
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Saver{opt: o}
+}
+
+// Check says with a *RequestError why a valid request's address will never be fetched, as far as
+// the address itself tells.
+func (s *Saver) Check(r Request) error {
+	if r.Route == Upload || isDataURL(r.SourceURL) {
+		return nil
+	}
+	u, err := ParseSourceURL(r.SourceURL)
+	if err != nil {
+		return err
+	}
+	return s.opt.Source.Check(u)
+}
+
+// saving is one step of one transfer.
+type saving struct {
+	s        *Saver
+	t        *Transfer
+	client   *onedrive.Client
+	keep     func() error
+	progress func()
+}
+
+// Step does the next piece of work for t.
+func (s *Saver) Step(ctx context.Context, t *Transfer, keep func() error, progress func()) (Next, error) {
+	r := &saving{s: s, t: t, keep: keep, progress: progress}
+	if t.State.Final() {
+		return Next{}, nil
+	}
+	client, err := s.opt.Client(ctx, t.Owner)
+	if err != nil {
+		return r.trouble(ctx, err)
+	}
+	r.client = client
+	if t.Route == Upload {
+		return r.awaitBytes(ctx)
+	}
+	t.State, t.Reason, t.Due = InProgress, "", time.Time{}
+	switch t.Work.Phase {
+	case Choosing:
+		return r.choose(ctx)
+	case Posting:
+		return r.lookForPosted(ctx)
+	case Polling:
+		return r.poll(ctx)
+	case Sending:
+		return r.send(ctx)
+	case Verifying:
+		return r.verify(ctx)
+	}
+	return Next{}, fmt.Errorf("transfer: unknown phase %q", t.Work.Phase)
+}
+
+// Abandon cleans up after a cancelled or removed transfer. A native job cannot be called back;
+// what it has made by now goes to the bin.
+func (s *Saver) Abandon(ctx context.Context, t *Transfer) error {
+	defer s.forget(t)
+	if t.Work.UploadURL == "" && (t.Work.Phase != Polling && t.Work.Phase != Posting || t.Work.ETagBefore != "") {
+		return nil
+	}
+	client, err := s.opt.Client(ctx, t.Owner)
+	if err != nil {
+		return err
+	}
+	if t.Work.UploadURL != "" {
+		if err := client.CancelUpload(ctx, t.Work.UploadURL); err != nil {
+			return err
+		}
+		t.Work.UploadURL = ""
+		return nil
+	}
+	r := &saving{s: s, t: t, client: client}
+	item, found, err := r.lookForOurs(ctx, "")
+	if err != nil || !found {
+		return err
+	}
+	return ignoreGone(client.Delete(ctx, item.Ref(), item.ETag))
+}
+
+// Undo moves what a completed transfer saved to the bin, unless it was changed since
+// (onedrive.ErrModified) or took another file's place (ErrNotUndoable).
+func (s *Saver) Undo(ctx context.Context, t Transfer) error {
+	if t.State != Completed || t.Item == nil || t.Item.ETag == "" {
+		return ErrNotUndoable
+	}
+	client, err := s.opt.Client(ctx, t.Owner)
+	if err != nil {
+		return err
+	}
+	return client.Delete(ctx, onedrive.Ref{DriveID: t.Item.DriveID, ID: t.Item.ID}, t.Item.ETag)
+}
+
+// ErrNotUndoable means that there is nothing to undo, or that undoing would lose what was there before.
+var ErrNotUndoable = errors.New("this cannot be undone")
+
+// Peeked is what a source says about its file before it is saved.
+type Peeked struct {
+	Name        string
+	ContentType string
+	Size        *int64 // bytes; nil: unknown
+	Page        bool   // a web page, not a file
+}
+
+// Peek asks a source for name, type and size; at most the first kilobytes are read.
+func (s *Saver) Peek(ctx context.Context, sourceURL string) (Peeked, error) {
+	u, err := ParseSourceURL(sourceURL)
+	if err != nil {
+		return Peeked{}, err
+	}
+	if err := s.opt.Source.Check(u); err != nil {
+		return Peeked{}, err
+	}
+	res, head, err := s.opt.Source.probe(ctx, visit{url: u}, true)
+	if err != nil {
+		return Peeked{}, err
+	}
+	k := sniff(head, res.contentType)
+	p := Peeked{Name: nameOf(&Transfer{Created: s.opt.Now()}, u, res, k), ContentType: k.mime, Page: k.page()}
+	if res.size >= 0 {
+		p.Size = &res.size
+	}
+	return p, nil
+}
+
+// forget drops what this process remembers of a transfer that is over.
+func (s *Saver) forget(t *Transfer) {
+	s.names.release(t.ID)
+	s.sums.drop(t.ID)
+}
+
+// fail ends the transfer for good.
+func (r *saving) fail(ctx context.Context, code, detail string) (Next, error) {
+	r.dropSession(ctx)
+	t := r.t
+	t.State, t.Reason, t.Due = Failed, "", time.Time{}
+	t.Failure = &Failure{Code: code, Detail: detail}
+	t.Work.Monitor = ""
+	r.s.forget(t)
+	return Next{}, nil
+}
+
+// dropSession cancels the upload session, if there is one; its bytes would block the name for a day.
+func (r *saving) dropSession(ctx context.Context) {
+	u := r.t.Work.UploadURL
+	r.t.Work.UploadURL, r.t.Work.SessionEnds, r.t.Work.SourceETag = "", time.Time{}, ""
+	r.s.sums.drop(r.t.ID)
+	if u == "" || r.client == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if err := r.client.CancelUpload(ctx, u); err != nil {
+		r.s.opt.Log.Warn("upload session not cancelled", "transfer", r.t.ID, "err", err)
+	}
+}
+
+// park puts the transfer aside; due zero means until Runner.Wake.
+func (r *saving) park(reason Reason, after time.Duration) (Next, error) {
+	r.t.State, r.t.Reason = Waiting, reason
+	r.t.Due = time.Time{}
+	if after > 0 {
+		r.t.Due = r.s.opt.Now().Add(after)
+	}
+	return Next{After: after, Park: true}, nil
+}
+
+// Waits and budgets of a transfer that meets trouble.
+const (
+	maxSourceErrors = 5                // in a row without progress: then the source is given up
+	maxQuickErrors  = 4                // of OneDrive in a row: then the transfer parks
+	maxAge          = 48 * time.Hour   // of a transfer that has been parked offline
+	fullWait        = 10 * time.Minute // until a full OneDrive is asked again
+	lockedWait      = time.Minute
+)
+
+// trouble decides what an error means for the transfer: wait, park, fail, or (unknown) the runner's own budget.
+func (r *saving) trouble(ctx context.Context, err error) (Next, error) {
+	var source *SourceError
+	var graph *onedrive.Error
+	errors.As(err, &graph)
+	switch {
+	case ctx.Err() != nil:
+		return Next{}, ctx.Err()
+	case errors.Is(err, errBusy):
+		return Next{After: 300*time.Millisecond + rand.N(700*time.Millisecond)}, nil
+	case errors.As(err, &source):
+		return r.sourceTrouble(ctx, source)
+	case errors.Is(err, onedrive.ErrUnauthenticated):
+		return r.park(SignInRequired, 0)
+	case errors.Is(err, onedrive.ErrThrottled):
+		return r.throttled(graph)
+	case errors.Is(err, onedrive.ErrQuota):
+		r.dropSession(ctx)
+		return r.park(OneDriveFull, fullWait)
+	case errors.Is(err, onedrive.ErrLocked):
+		return r.park(Locked, lockedWait)
+	case errors.Is(err, onedrive.ErrUnavailable):
+		return r.offline(ctx, graph)
+	}
+	if code := failureCode(err, graph); code != "" {
+		detail := ""
+		if graph != nil {
+			detail = graph.RequestID
+		}
+		return r.fail(ctx, code, detail)
+	}
+	return Next{}, err
+}
+
+func (r *saving) sourceTrouble(ctx context.Context, e *SourceError) (Next, error) {
+	detail := ""
+	if e.Status > 0 {
+		detail = fmt.Sprint(e.Status)
+	}
+	r.t.Work.Errors++
+	if !e.Temporary || r.t.Work.Errors > maxSourceErrors {
+		return r.fail(ctx, e.Code, detail)
+	}
+	wait := max(backoff(r.t.Work.Errors), e.RetryAfter)
+	if wait > 30*time.Second {
+		return r.park(Offline, wait)
+	}
+	return Next{After: wait}, nil
+}
+
+func (r *saving) throttled(e *onedrive.Error) (Next, error) {
+	wait := 2 * time.Second
+	if e != nil && e.RetryAfter > 0 {
+		wait = e.RetryAfter
+	}
+	r.park(Throttled, wait)
+	return Next{After: wait, Throttled: wait, Park: true}, nil
+}
+
+func (r *saving) offline(ctx context.Context, e *onedrive.Error) (Next, error) {
+	r.t.Work.Errors++
+	n := r.t.Work.Errors
+	wait := backoff(n)
+	if e != nil {
+		wait = max(wait, e.RetryAfter)
+	}
+	switch {
+	case n <= maxQuickErrors:
+		return Next{After: wait}, nil
+	case r.s.opt.Now().Sub(r.t.Created) > maxAge:
+		return r.fail(ctx, codeTimedOut, "")
+	}
+	return r.park(Offline, max(wait, min(10*time.Second<<(n-maxQuickErrors), 10*time.Minute)))
+}
+
+// backoff is the wait before the n-th repetition: doubling from half a second to a minute, with jitter.
+func backoff(n int) time.Duration {
+	full := min(500*time.Millisecond<<min(max(n-1, 0), 10), time.Minute)
+	return full/2 + rand.N(full/2)
+}
+
+// failureCode is the API's code for an error of Graph that no repetition cures; "" for unknown ones.
+func failureCode(err error, graph *onedrive.Error) string {
+	for _, k := range []struct {
+		kind error
+		code string
+	}{
+		{onedrive.ErrNameExists, "nameAlreadyExists"},
+		{onedrive.ErrNotFound, "itemNotFound"},
+		{onedrive.ErrAccessDenied, "accessDenied"},
+		{onedrive.ErrMalware, "malwareDetected"},
+		{onedrive.ErrTooLarge, codeSourceTooLarge},
+		{onedrive.ErrNoDrive, "provisioningNotAllowed"},
+		{onedrive.ErrModified, "resourceModified"},
+	} {
+		if errors.Is(err, k.kind) {
+			return k.code
+		}
+	}
+	for _, kind := range []error{onedrive.ErrBadName, onedrive.ErrNotSupported, onedrive.ErrRefused, onedrive.ErrForeignHost} {
+		if !errors.Is(err, kind) {
+			continue
+		}
+		if graph != nil && graph.Code != "" {
+			return graph.Code
+		}
+		if kind == onedrive.ErrBadName {
+			return codeInvalidRequest
+		}
+		return codeInternal
+	}
+	return ""
+}
+
+// nameOf is the final safe name of what a source sent, unless the person gave one.
+func nameOf(t *Transfer, asked *url.URL, res *resource, k kind) string {
+	if t.NameGiven {
+		return onedrive.SafeName(t.Name)
+	}
+	u := asked
+	if res.redirected && extension(nameFromURL(asked)) == "" && extension(nameFromURL(res.url)) != "" {
+		u = res.url
+	}
+	return fileName(res.disposition, u, k, t.Created)
+}
+
+func ignoreGone(err error) error {
+	if errors.Is(err, onedrive.ErrNotFound) || errors.Is(err, onedrive.ErrModified) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,358 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"time"
+
+	"skylift/onedrive"
+)
+
+var zeroTime time.Time
+
+// spool keeps a source of unknown length in a temporary file, because an upload session must know
+// the total before its first byte. The file has no name: it goes with its handle.
+func (r *saving) spool(ctx context.Context, res *resource, body io.Reader) (Next, error) {
+	f, err := os.CreateTemp(r.s.opt.SpoolDir, "skylift-*")
+	if err != nil {
+		return Next{}, fmt.Errorf("spool: %w", err)
+	}
+	defer f.Close()
+	os.Remove(f.Name())
+	w := &spoolWriter{s: r.s, f: f}
+	defer w.release()
+	size, err := io.CopyBuffer(w, body, make([]byte, 128<<10))
+	switch {
+	case errors.Is(err, errSpoolFull):
+		return r.park(Offline, time.Minute)
+	case err != nil:
+		return r.trouble(ctx, err)
+	}
+	res.body.Close() // its place is for others
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return Next{}, fmt.Errorf("spool: %w", err)
+	}
+	res.size = size
+	return r.beginSession(ctx, res, f, func() {})
+}
+
+var errSpoolFull = errors.New("no room to spool")
+
+// spoolWriter counts what all spool files hold together.
+type spoolWriter struct {
+	s *Saver
+	f *os.File
+	n int64
+}
+
+func (w *spoolWriter) Write(p []byte) (int, error) {
+	if w.s.spooled.Add(int64(len(p))) > w.s.opt.MaxSpool {
+		w.s.spooled.Add(-int64(len(p)))
+		return 0, errSpoolFull
+	}
+	w.n += int64(len(p))
+	return w.f.Write(p)
+}
+
+func (w *spoolWriter) release() { w.s.spooled.Add(-w.n) }
+
+// beginSession makes the upload session, stores its address, and sends.
+func (r *saving) beginSession(ctx context.Context, res *resource, body io.Reader, abort func()) (Next, error) {
+	t := r.t
+	t.Size = &res.size
+	if full, err := r.full(ctx, res.size); err != nil || full {
+		if err != nil {
+			return r.trouble(ctx, err)
+		}
+		return r.park(OneDriveFull, fullWait)
+	}
+	for range maxPuts {
+		name, err := r.claimName(ctx, onedrive.SafeName(t.Work.Wanted), true)
+		if err != nil {
+			return r.trouble(ctx, err)
+		}
+		t.Name = name
+		session, err := r.client.CreateUploadSession(ctx, t.Folder.Ref(), name, t.sent())
+		if errors.Is(err, onedrive.ErrNameExists) {
+			if next, over, err := r.nameGone(ctx, ""); over || err != nil {
+				return next, err
+			}
+			continue
+		}
+		if err != nil {
+			return r.trouble(ctx, err)
+		}
+		t.Work.UploadURL, t.Work.SessionEnds, t.Work.SourceETag, t.Work.PostedAt = session.URL, session.Expires, res.eTag, r.s.opt.Now()
+		if err := r.keep(); err != nil {
+			r.dropSession(ctx)
+			return Next{}, err
+		}
+		return r.sendFragments(ctx, body, 0, abort)
+	}
+	return r.fail(ctx, "nameAlreadyExists", "")
+}
+
+// full asks OneDrive whether a large file has room. A quota that is hidden is not a full one.
+func (r *saving) full(ctx context.Context, size int64) (bool, error) {
+	if size < quotaAsk {
+		return false, nil
+	}
+	drive, err := r.s.drives.get(ctx, r, true)
+	if errors.Is(err, onedrive.ErrAccessDenied) || errors.Is(err, onedrive.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return drive.Quota != nil && drive.Quota.Remaining < size, nil
+}
+
+// fragment is a piece on its way from source to OneDrive.
+type fragment struct {
+	data   []byte
+	offset int64
+}
+
+// sendFragments moves the bytes from offset on: while one fragment is sent, the next is read. At most
+// two buffers exist. abort ends a read of body that waits.
+func (r *saving) sendFragments(ctx context.Context, body io.Reader, offset int64, abort func()) (Next, error) {
+	t := r.t
+	r.s.streams.Add(1)
+	defer r.s.streams.Add(-1)
+	sum := r.s.sums.take(t.ID, offset)
+	filled, ended := make(chan fragment), make(chan error, 1)
+	free := make(chan []byte, 2)
+	free <- nil
+	free <- nil
+	reading, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() { // ends with the source, or when the writer gives up
+		defer close(filled)
+		ended <- r.read(reading, body, offset, filled, free)
+	}()
+	item, err := r.write(ctx, filled, free, sum)
+	stop()
+	if err != nil || item != nil {
+		abort()
+	}
+	if broken := <-ended; err == nil && item == nil {
+		err = broken // what was read before it broke has arrived
+	}
+	r.freeBuffers(free)
+	if ctx.Err() != nil {
+		return Next{}, ctx.Err()
+	}
+	if err != nil {
+		return r.interrupted(ctx, err)
+	}
+	return r.committed(ctx, item, quickXor(sum))
+}
+
+func (r *saving) freeBuffers(free chan []byte) {
+	for {
+		select {
+		case buf := <-free:
+			r.s.buffers.put(buf)
+		default:
+			return
+		}
+	}
+}
+
+// read fills fragments from the source.
+func (r *saving) read(ctx context.Context, body io.Reader, offset int64, filled chan<- fragment, free <-chan []byte) error {
+	total := *r.t.Size
+	for offset < total {
+		var buf []byte
+		select {
+		case buf = <-free:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		want := min(int64(r.s.fragmentSize()), total-offset)
+		if buf != nil {
+			buf = buf[:0]
+		}
+		buf, err := r.s.buffers.fill(body, buf, int(want))
+		if err == io.EOF {
+			err = &SourceError{Code: codeSizeMismatch, Temporary: true}
+		}
+		if err != nil {
+			buf = buf[:len(buf)/onedrive.FragmentUnit*onedrive.FragmentUnit] // what can be sent is not fetched again
+		}
+		if len(buf) > 0 {
+			select {
+			case filled <- fragment{buf, offset}:
+			case <-ctx.Done():
+				r.s.buffers.put(buf)
+				return ctx.Err()
+			}
+		}
+		if err != nil {
+			return err
+		}
+		offset += want
+	}
+	return nil
+}
+
+// write sends the fragments in order and gives the finished item, if OneDrive named it.
+func (r *saving) write(ctx context.Context, filled <-chan fragment, free chan<- []byte, sum hash.Hash) (*onedrive.DriveItem, error) {
+	t := r.t
+	for f := range filled {
+		answer, err := r.putFragment(ctx, f)
+		if err != nil {
+			r.s.buffers.put(f.data)
+			return nil, err
+		}
+		end := f.offset + int64(len(f.data))
+		hashTo(sum, f.data)
+		r.s.sums.put(t.ID, sum, end)
+		free <- f.data
+		if end > t.Work.Best {
+			t.Work.Best, t.Work.Errors = end, 0 // only what was never there before counts as progress
+		}
+		if !answer.Expires.IsZero() {
+			t.Work.SessionEnds = answer.Expires
+		}
+		r.advance(end)
+		if answer.Item != nil {
+			return answer.Item, nil
+		}
+	}
+	return nil, nil
+}
+
+// advance shows how many bytes have arrived.
+func (r *saving) advance(bytes int64) {
+	r.t.BytesTransferred = &bytes
+	if size := r.t.Size; size != nil && *size > 0 {
+		percent := float64(bytes) / float64(*size) * 100
+		r.t.Percent = &percent
+	}
+	r.progress()
+}
+
+// errRewind means that OneDrive wants bytes that are no longer in memory.
+var errRewind = errors.New("OneDrive wants earlier bytes")
+
+// Tries of one fragment within a step; its bytes are at hand, so that a hiccup costs the source nothing.
+const maxFragmentTries = 5
+
+// putFragment sends one fragment until OneDrive has it, whichever of the answers of microsoft.md §4.4 it gives.
+func (r *saving) putFragment(ctx context.Context, f fragment) (onedrive.FragmentAnswer, error) {
+	t, end := r.t, f.offset+int64(len(f.data))
+	from := f.offset
+	var last error
+	for try := 1; try <= maxFragmentTries; try++ {
+		answer, err := r.client.PutFragment(ctx, t.Work.UploadURL, from, *t.Size, f.data[from-f.offset:])
+		if err == nil && (answer.Item != nil || answer.Next >= end) {
+			return answer, nil
+		}
+		last = err
+		switch {
+		case err == nil: // part of it is missing
+			if answer.Next < f.offset {
+				return answer, errRewind
+			}
+			from = answer.Next
+			last = errRewind
+			continue
+		case errors.Is(err, onedrive.ErrRange):
+		case errors.Is(err, onedrive.ErrUnavailable), errors.Is(err, onedrive.ErrThrottled):
+			if err := pause(ctx, try, err); err != nil {
+				return answer, err
+			}
+		default:
+			return answer, err
+		}
+		status, err := r.client.UploadStatus(ctx, t.Work.UploadURL)
+		switch {
+		case errors.Is(err, onedrive.ErrSessionGone) && end == *t.Size:
+			return onedrive.FragmentAnswer{Next: end}, nil // complete, perhaps: the file is looked for
+		case errors.Is(err, onedrive.ErrSessionGone):
+			return answer, err
+		case err != nil:
+			continue
+		case status.Next >= end:
+			return onedrive.FragmentAnswer{Next: status.Next}, nil
+		case status.Next >= 0 && status.Next < f.offset:
+			return answer, errRewind
+		case status.Next >= f.offset:
+			from = status.Next
+		}
+	}
+	return onedrive.FragmentAnswer{}, last
+}
+
+// pause waits before the next try, as long as OneDrive asks for. A long wait is not slept through:
+// the error goes up, and the transfer waits outside.
+func pause(ctx context.Context, try int, cause error) error {
+	wait := backoff(try)
+	var graph *onedrive.Error
+	if errors.As(cause, &graph) && graph.RetryAfter > 0 {
+		wait = graph.RetryAfter
+	}
+	if wait > 20*time.Second {
+		return cause
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// interrupted decides how a broken relay goes on.
+func (r *saving) interrupted(ctx context.Context, err error) (Next, error) {
+	t := r.t
+	switch {
+	case errors.Is(err, errRewind), errors.Is(err, onedrive.ErrRange):
+		if t.Work.Errors++; t.Work.Errors > maxSourceErrors {
+			return r.fail(ctx, codeInternal, "")
+		}
+		return Next{After: backoff(t.Work.Errors)}, nil
+	case errors.Is(err, onedrive.ErrSessionGone):
+		t.Work.Errors++
+		if t.Work.Errors > maxSourceErrors {
+			return r.fail(ctx, codeInternal, "")
+		}
+		r.dropSession(ctx)
+		return Next{After: backoff(t.Work.Errors)}, nil
+	case errors.Is(err, onedrive.ErrNameExists):
+		r.dropSession(ctx)
+		if next, over, err := r.nameGone(ctx, ""); over || err != nil {
+			return next, err
+		}
+		return Next{}, nil // again, under another name
+	}
+	return r.trouble(ctx, err)
+}
+
+// committed verifies the file that a session has made. OneDrive does not always name it.
+func (r *saving) committed(ctx context.Context, item *onedrive.DriveItem, sum string) (Next, error) {
+	t := r.t
+	if item == nil {
+		found, ok, err := r.lookForOurs(ctx, sum)
+		if err != nil {
+			return r.trouble(ctx, err)
+		}
+		if !ok {
+			if t.Work.Errors++; t.Work.Errors > maxSourceErrors {
+				return r.fail(ctx, codeInternal, "")
+			}
+			r.dropSession(ctx)
+			return Next{After: backoff(t.Work.Errors)}, nil
+		}
+		item = &found
+	}
+	t.Work.UploadURL, t.Work.ItemID = "", item.ID
+	return r.verifySum(ctx, sum)
+}

@@ -1,0 +1,163 @@
+package transfer
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"hash"
+	"strings"
+	"time"
+
+	"skylift/onedrive"
+)
+
+// verdict is what the finished item turned out to be.
+type verdict string
+
+const (
+	right     verdict = ""
+	empty     verdict = codeEmptyFile
+	otherSize verdict = codeSizeMismatch
+	aPage     verdict = codeSourceNotAFile
+)
+
+// judgeItem compares the item with what was asked for. sum is the QuickXorHash of what we sent, ""
+// when we have not seen all of it.
+func judgeItem(t *Transfer, item onedrive.DriveItem, sum string) verdict {
+	switch {
+	case item.File == nil && (item.Folder != nil || item.Package != nil):
+		return aPage
+	case item.Size == 0:
+		return empty
+	case t.Size != nil && item.Size != *t.Size:
+		return otherSize
+	case sum != "" && item.File != nil && item.File.Hashes.QuickXorHash != "" && !strings.EqualFold(item.File.Hashes.QuickXorHash, sum):
+		return otherSize
+	case t.Route == Native && item.File != nil && strings.HasPrefix(item.File.MimeType, "text/html") && kindOfType(t.ContentType).image():
+		return aPage
+	}
+	return right
+}
+
+// quickXor is h as OneDrive writes it; "" without h.
+func quickXor(h hash.Hash) string {
+	if h == nil {
+		return ""
+	}
+	return base64.StdEncoding.EncodeToString(h.Sum(nil))
+}
+
+// maxLooks is how often an item that was just made may be missing: OneDrive's own view lags.
+const maxLooks = 5
+
+// verify looks the item up and ends the transfer, one way or the other.
+func (r *saving) verify(ctx context.Context) (Next, error) { return r.verifySum(ctx, "") }
+
+func (r *saving) verifySum(ctx context.Context, sum string) (Next, error) {
+	t := r.t
+	t.Work.Phase = Verifying
+	item, err := r.client.Item(ctx, onedrive.Ref{DriveID: t.Folder.DriveID, ID: t.Work.ItemID})
+	if errors.Is(err, onedrive.ErrNotFound) {
+		return r.missing(ctx)
+	}
+	if err != nil {
+		return r.trouble(ctx, err)
+	}
+	v := judgeItem(t, item, sum)
+	if v == right {
+		return r.done(ctx, item)
+	}
+	if t.Route == Native {
+		return r.wrongNative(ctx, item, v)
+	}
+	if err := r.remove(ctx, item); err != nil {
+		return r.trouble(ctx, err)
+	}
+	return r.fail(ctx, string(v), "")
+}
+
+// missing is an item that was promised and is not there (yet).
+func (r *saving) missing(ctx context.Context) (Next, error) {
+	t := r.t
+	if t.Work.Errors++; t.Work.Errors <= maxLooks {
+		return Next{After: backoff(t.Work.Errors)}, nil
+	}
+	t.Work.Errors = 0
+	item, found, err := r.lookForOurs(ctx, "")
+	switch {
+	case err != nil:
+		return r.trouble(ctx, err)
+	case found && item.ID != t.Work.ItemID:
+		t.Work.ItemID = item.ID
+		return Next{}, nil
+	case t.Route == Native:
+		return r.handOver(ctx, reasonForgotten)
+	}
+	return r.fail(ctx, "itemNotFound", "")
+}
+
+// wrongNative leaves a native result that is not what was asked for to the bin and the file to the relay.
+func (r *saving) wrongNative(ctx context.Context, item onedrive.DriveItem, v verdict) (Next, error) {
+	if err := r.remove(ctx, item); err != nil {
+		return r.trouble(ctx, err)
+	}
+	if v == empty {
+		return r.handOver(ctx, reasonEmpty)
+	}
+	r.t.Size = nil // what the probe announced is not believed any more
+	return r.handOver(ctx, reasonMismatch)
+}
+
+// done completes the transfer with its item.
+func (r *saving) done(ctx context.Context, item onedrive.DriveItem) (Next, error) {
+	t := r.t
+	if t.Work.NativeFailed && t.Route == Relay {
+		r.settleNative(ctx, item)
+	}
+	if t.Route == Native {
+		r.s.strikes.clear(t.Owner)
+		if r.s.opt.Native == "always" {
+			r.s.opt.Memory.Refuse(ctx, t.Owner, time.Time{})
+		}
+	}
+	full, size := 100.0, item.Size
+	t.State, t.Reason, t.Failure, t.Due = Completed, "", nil, time.Time{}
+	t.Percent, t.Size, t.Name = &full, &size, item.Name
+	if t.Route != Native {
+		t.BytesTransferred = &size
+	}
+	t.Item = &Item{DriveID: driveOf(t, item), ID: item.ID, Name: item.Name, Size: item.Size, WebURL: item.WebURL}
+	if t.Work.ETagBefore == "" {
+		t.Item.ETag = item.ETag // without it there is no undo: what was replaced would be lost
+	}
+	t.Work = Work{Phase: Verifying, ItemID: item.ID, PostedAt: t.Work.PostedAt, ETagBefore: t.Work.ETagBefore, NativeFailed: t.Work.NativeFailed}
+	r.s.forget(t)
+	return Next{}, nil
+}
+
+// settleNative looks at the job that was left, now that the relay has saved the file: what it made
+// in the meantime is removed if it is a second file of this transfer. What the relay managed and
+// OneDrive did not is remembered, of the host first, of the account when it happens with another.
+func (r *saving) settleNative(ctx context.Context, saved onedrive.DriveItem) {
+	t := r.t
+	if u, err := ParseSourceURL(t.SourceURL); err == nil {
+		r.s.hosts.remember(u, r.s.opt.Now())
+		if r.s.strikes.add(t.Owner, u.Host) {
+			r.refuse(ctx)
+		}
+	}
+	if t.Work.Monitor == "" {
+		return
+	}
+	job, err := r.client.MonitorStatus(ctx, t.Work.Monitor)
+	if err != nil || job.State != onedrive.JobCompleted || job.ItemID == "" || job.ItemID == saved.ID {
+		return
+	}
+	late, err := r.client.Item(ctx, onedrive.Ref{DriveID: t.Folder.DriveID, ID: job.ItemID})
+	if err != nil || late.ID == saved.ID || late.Size != saved.Size && late.Size != 0 {
+		return
+	}
+	if err := r.remove(ctx, late); err != nil {
+		r.s.opt.Log.Warn("late native file stays", "transfer", t.ID, "err", err)
+	}
+}
