@@ -26,6 +26,10 @@ type Options struct {
 	Now func() time.Time
 	// Discard makes uploads swallow their bytes: sizes and hashes are kept, contents are not.
 	Discard bool
+	// NoHash leaves the hashes out, for benchmarks: hashing costs more than taking bytes in.
+	NoHash bool
+	// Empty starts drives without the demo's folders and pictures.
+	Empty bool
 	// Apps are the registered applications. Without any, every client id, secret and http(s)
 	// redirect URI is accepted.
 	Apps []App
@@ -40,6 +44,7 @@ type Server struct {
 	handler http.Handler
 	shift   atomic.Int64 // nanoseconds that Advance has added
 	login   *login
+	cloud   *cloud
 	keys    keyring
 
 	mu       sync.RWMutex // guards the accounts
@@ -55,6 +60,7 @@ func New(opts Options) *Server {
 	opts.Prefix = strings.TrimSuffix(opts.Prefix, "/")
 	s := &Server{opts: opts, counts: map[string]int{}}
 	s.login = newLogin()
+	s.cloud = newCloud()
 	s.login.strict = opts.StrictRefresh
 	s.resetAccounts()
 
@@ -111,7 +117,10 @@ func (s *Server) now() time.Time {
 }
 
 // Advance moves the server's clock: codes, tokens, sessions and monitors expire by it.
-func (s *Server) Advance(d time.Duration) { s.shift.Add(int64(d)) }
+func (s *Server) Advance(d time.Duration) {
+	s.shift.Add(int64(d))
+	s.stirred()
+}
 
 // Reset forgets everything that people and programs did: sign-ins, tokens, drives, counters
 // and added accounts. Signing keys and the clock stay, so that clients' caches stay right.
