@@ -1,0 +1,281 @@
+package handlers
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"skylift/onedrive"
+	"skylift/onedrive/transfer"
+)
+
+// apiBase is where the JSON API lives.
+const apiBase = "/api/v1"
+
+// apiRoutes are the calls of the JSON API but for those of devices.
+func (h *Handler) apiRoutes() []route {
+	table := []route{
+		{method: http.MethodGet, path: "/me", serve: h.apiMe},
+		{method: http.MethodGet, path: "/folders", serve: h.apiFolders},
+		{method: http.MethodPost, path: "/folders", serve: h.apiNewFolder},
+		{method: http.MethodPost, path: "/transfers", serve: h.apiSubmit, body: listBody},
+		{method: http.MethodPost, path: "/transfers/batch", serve: h.apiBatch, body: listBody},
+		{method: http.MethodPost, path: "/transfers/retry-failed", serve: h.apiRetryFailed},
+		{method: http.MethodGet, path: "/transfers", serve: h.apiList},
+		{method: http.MethodGet, path: "/transfers/:id", serve: h.apiGet},
+		{method: http.MethodDelete, path: "/transfers/:id", serve: h.apiDelete},
+		{method: http.MethodPost, path: "/transfers/:id/retry", serve: h.apiAction(h.retry)},
+		{method: http.MethodPost, path: "/transfers/:id/cancel", serve: h.apiAction(h.cancel)},
+		{method: http.MethodPost, path: "/transfers/:id/undo", serve: h.apiAction(h.undo)},
+		{method: http.MethodPut, path: "/transfers/:id/content", serve: h.apiContent, body: -1},
+		{method: http.MethodGet, path: "/peek", serve: h.apiPeek},
+		{method: http.MethodGet, path: "/events", serve: h.apiEvents},
+	}
+	for i := range table {
+		table[i].path, table[i].access = apiBase+table[i].path, apiUser
+	}
+	return table
+}
+
+// apiMe serves GET /api/v1/me: who it is, their drive, and whether OneDrive fetches for them.
+func (h *Handler) apiMe(c echo.Context) error {
+	ctx := c.Request().Context()
+	u, _ := user(c)
+	client, err := h.o.Client(ctx, u.ID)
+	if err != nil {
+		return err
+	}
+	d, err := client.Drive(ctx, "")
+	if err != nil {
+		return err
+	}
+	drive := map[string]any{"id": d.ID, "driveType": d.DriveType, "quota": nil}
+	if q := d.Quota; q != nil {
+		drive["quota"] = map[string]any{"total": q.Total, "used": q.Used, "remaining": q.Remaining, "state": q.State}
+	}
+	return c.JSON(http.StatusOK, map[string]any{
+		"id": u.ID, "displayName": u.Name, "userPrincipalName": u.Username, "drive": drive, "native": h.native(ctx, u.ID, d),
+	})
+}
+
+// native says whether OneDrive fetches URLs for this user.
+func (h *Handler) native(ctx context.Context, userID string, d onedrive.Drive) string {
+	switch {
+	case !d.Personal():
+		return "unavailable"
+	case h.o.Native == nil:
+		return "unknown"
+	}
+	return h.o.Native(ctx, userID)
+}
+
+// apiSubmit serves POST /api/v1/transfers.
+func (h *Handler) apiSubmit(c echo.Context) error {
+	var r transfer.Request
+	if err := readJSON(c, &r); err != nil {
+		return err
+	}
+	key, err := idempotencyKey(c)
+	if err != nil {
+		return err
+	}
+	ctx, who := c.Request().Context(), owner(c)
+	targets := h.targets(who)
+	if err := targets.check(ctx, &r); err != nil {
+		return err
+	}
+	t, _, err := h.o.Store.Submit(ctx, who, r, key)
+	if err != nil {
+		return err
+	}
+	targets.remember(ctx)
+	c.Response().Header().Set(echo.HeaderLocation, apiBase+"/transfers/"+t.ID)
+	return c.JSON(http.StatusAccepted, wire(t))
+}
+
+// apiBatch serves POST /api/v1/transfers/batch: one bad line spoils no other.
+func (h *Handler) apiBatch(c echo.Context) error {
+	var in struct {
+		Transfers []transfer.Request `json:"transfers"`
+	}
+	if err := readJSON(c, &in); err != nil {
+		return err
+	}
+	if len(in.Transfers) == 0 || len(in.Transfers) > maxLines {
+		return &apiError{code: "invalidRequest", field: "transfers", said: "Send 1 to " + strconv.Itoa(maxLines) + " transfers."}
+	}
+	key, err := idempotencyKey(c)
+	if err != nil {
+		return err
+	}
+	ctx, who := c.Request().Context(), owner(c)
+	targets := h.targets(who)
+	answers := make([]any, len(in.Transfers))
+	var good []transfer.Request
+	var keys []string
+	var at []int
+	for i := range in.Transfers {
+		if err := targets.check(ctx, &in.Transfers[i]); err != nil {
+			answers[i] = problemOf(err)
+			continue
+		}
+		good, keys, at = append(good, in.Transfers[i]), append(keys, keyOfLine(key, i)), append(at, i)
+	}
+	for i, s := range h.o.Store.SubmitBatch(ctx, who, good, keys) {
+		if s.Err != nil {
+			answers[at[i]] = problemOf(s.Err)
+			continue
+		}
+		answers[at[i]] = wire(s.Transfer)
+	}
+	targets.remember(ctx)
+	return c.JSON(http.StatusAccepted, map[string]any{"value": answers})
+}
+
+func keyOfLine(key string, i int) string {
+	if key == "" {
+		return ""
+	}
+	return key + "/" + strconv.Itoa(i)
+}
+
+// idempotencyKey is the request's key. The same key is the same transfer.
+func idempotencyKey(c echo.Context) (string, error) {
+	key := c.Request().Header.Get("Idempotency-Key")
+	if len(key) > 200 || strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return "", bad("idempotencyKey")
+	}
+	return key, nil
+}
+
+// targets looks up the folders of one request's transfers, each once.
+type targets struct {
+	h      *Handler
+	userID string
+	found  map[onedrive.Ref]transfer.Folder
+	failed map[onedrive.Ref]error
+}
+
+func (h *Handler) targets(userID string) *targets {
+	return &targets{h, userID, map[onedrive.Ref]transfer.Folder{}, map[onedrive.Ref]error{}}
+}
+
+// check validates a request and fills its folder in, or says what is wrong with it.
+func (t *targets) check(ctx context.Context, r *transfer.Request) error {
+	if err := r.Validate(); err != nil {
+		return err
+	}
+	if err := t.h.o.Saver.Check(*r); err != nil {
+		return err
+	}
+	ref := onedrive.Ref{DriveID: r.DriveID, ID: r.FolderID}
+	f, err := t.folder(ctx, ref)
+	if err != nil {
+		return err
+	}
+	r.Folder, r.FolderID, r.DriveID = f, f.ID, f.DriveID
+	return nil
+}
+
+func (t *targets) folder(ctx context.Context, ref onedrive.Ref) (transfer.Folder, error) {
+	if f, ok := t.found[ref]; ok {
+		return f, nil
+	}
+	if err, ok := t.failed[ref]; ok {
+		return transfer.Folder{}, err
+	}
+	client, err := t.h.o.Client(ctx, t.userID)
+	if err != nil {
+		return transfer.Folder{}, err
+	}
+	f, err := t.h.resolveFolder(ctx, client, t.userID, ref)
+	if err != nil {
+		t.failed[ref] = &apiError{code: codeOf(err), field: "folderId", cause: err}
+		return f, t.failed[ref]
+	}
+	t.found[ref] = f
+	return f, nil
+}
+
+// remember puts the folders used on top of those saved into last. Not to know them costs nobody
+// a transfer, so an error is only noted.
+func (t *targets) remember(ctx context.Context) {
+	for _, f := range t.found {
+		if err := t.h.rememberFolder(ctx, t.userID, f); err != nil {
+			t.h.log.Warn("remember folder", "error", err)
+		}
+	}
+}
+
+// apiList serves GET /api/v1/transfers.
+func (h *Handler) apiList(c echo.Context) error {
+	o := transfer.ListOptions{State: transfer.State(c.QueryParam("state")), Query: cut(c.QueryParam("q"), 200), Cursor: c.QueryParam("cursor")}
+	if !validState(o.State) {
+		return &apiError{code: "invalidRequest", field: "state", said: "This is no state."}
+	}
+	if top := c.QueryParam("top"); top != "" {
+		n, err := strconv.Atoi(top)
+		if err != nil || n < 1 || n > 200 {
+			return &apiError{code: "invalidRequest", field: "top", said: "Send a number from 1 to 200."}
+		}
+		o.Top = n
+	}
+	page, err := h.o.Store.List(c.Request().Context(), owner(c), o)
+	if err != nil {
+		return err
+	}
+	value := make([]transferJSON, len(page.Value))
+	for i, t := range page.Value {
+		value[i] = wire(t)
+	}
+	return c.JSON(http.StatusOK, map[string]any{"value": value, "cursor": orNull(page.Cursor)})
+}
+
+// apiGet serves GET /api/v1/transfers/{id}.
+func (h *Handler) apiGet(c echo.Context) error {
+	t, err := h.o.Store.Get(c.Request().Context(), owner(c), c.Param("id"))
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, wire(t))
+}
+
+// apiDelete serves DELETE /api/v1/transfers/{id}: off the list; the file in OneDrive stays.
+func (h *Handler) apiDelete(c echo.Context) error {
+	if err := h.remove(c.Request().Context(), owner(c), c.Param("id")); err != nil {
+		return err
+	}
+	return c.NoContent(http.StatusNoContent)
+}
+
+// apiAction serves POST /api/v1/transfers/{id}/retry, cancel and undo.
+func (h *Handler) apiAction(do act) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		t, err := do(c.Request().Context(), owner(c), c.Param("id"))
+		if err != nil {
+			return err
+		}
+		return c.JSON(http.StatusAccepted, wire(t))
+	}
+}
+
+// apiRetryFailed serves POST /api/v1/transfers/retry-failed: all failed ones start again.
+func (h *Handler) apiRetryFailed(c echo.Context) error {
+	n, err := h.o.Runner.RetryFailed(c.Request().Context(), owner(c))
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusAccepted, map[string]int{"retried": n})
+}
+
+// apiPeek serves GET /api/v1/peek?url=: name, type and size before saving.
+func (h *Handler) apiPeek(c echo.Context) error {
+	p, err := h.o.Saver.Peek(c.Request().Context(), c.QueryParam("url"))
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, map[string]any{"name": p.Name, "contentType": orNull(p.ContentType), "size": p.Size})
+}

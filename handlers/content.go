@@ -1,0 +1,81 @@
+package handlers
+
+import (
+	"net/http"
+	"regexp"
+	"strconv"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"skylift/onedrive/transfer"
+)
+
+// apiContent serves PUT /api/v1/transfers/{id}/content: the bytes of a transfer whose client
+// holds them, in one go or range by range. They are streamed on to OneDrive, never kept whole.
+func (h *Handler) apiContent(c echo.Context) error {
+	r := c.Request()
+	if r.ContentLength < 0 {
+		return bad("lengthRequired")
+	}
+	content, err := contentOf(r)
+	if err != nil {
+		return err
+	}
+	t, err := h.o.Store.Get(r.Context(), owner(c), c.Param("id"))
+	if err != nil {
+		return err
+	}
+	if t.Route != transfer.Upload || t.State.Final() {
+		return bad("conflict")
+	}
+	content.Body = &steadyReader{r: r.Body, control: http.NewResponseController(c.Response()), now: time.Now}
+	t, err = h.o.Saver.Receive(r.Context(), h.o.Store, owner(c), t.ID, content)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusAccepted, wire(t))
+}
+
+// contentRange is "bytes 0-99/1000": the form of RFC 9110 §14.4 with a known size.
+var contentRange = regexp.MustCompile(`^bytes (\d{1,15})-(\d{1,15})/(\d{1,15})$`)
+
+// contentOf reads where the bytes of a request belong.
+func contentOf(r *http.Request) (transfer.Content, error) {
+	content := transfer.Content{Total: r.ContentLength, ContentType: r.Header.Get(echo.HeaderContentType)}
+	header := r.Header.Get("Content-Range")
+	if header == "" {
+		return content, nil
+	}
+	m := contentRange.FindStringSubmatch(header)
+	if m == nil {
+		return content, bad("rangeInvalid")
+	}
+	var n [3]int64
+	for i := range n {
+		n[i], _ = strconv.ParseInt(m[i+1], 10, 64) // at most 15 digits: it fits
+	}
+	first, last, total := n[0], n[1], n[2]
+	if last < first || last >= total || last-first+1 != r.ContentLength {
+		return content, bad("rangeInvalid")
+	}
+	content.Offset, content.Length, content.Total = first, last-first+1, total
+	return content, nil
+}
+
+// steadyReader gives each read of a body a deadline of its own: a large picture on a slow line
+// may take long, a client that sends nothing may not.
+type steadyReader struct {
+	r       interface{ Read([]byte) (int, error) }
+	control *http.ResponseController
+	now     func() time.Time
+}
+
+// bodyIdle is how long a client may send nothing of a body.
+const bodyIdle = 30 * time.Second
+
+func (s *steadyReader) Read(p []byte) (int, error) {
+	// A connection without deadlines, such as a test's, is read without.
+	_ = s.control.SetReadDeadline(s.now().Add(bodyIdle))
+	return s.r.Read(p)
+}

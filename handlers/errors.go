@@ -1,0 +1,282 @@
+package handlers
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"skylift/auth"
+	"skylift/onedrive"
+	"skylift/onedrive/transfer"
+	"skylift/views"
+)
+
+// words is what a person reads about one code: what went wrong, what we did about it, what they
+// can do. This file is the only place that has them.
+type words struct {
+	status int
+	what   string
+	did    string
+	do     string
+}
+
+// failures are the codes that a transfer can fail with: Graph's where Graph gave one, else ours.
+var failures = map[string]words{
+	"sourceRefused":      {422, "This address cannot be saved.", "Skylift only fetches public http and https addresses.", "Check the address; for a picture that only you can see, paste or drop the picture itself."},
+	"sourceNotFound":     {422, "There is nothing at this address.", "The site answered that the file does not exist.", "Check the address, or open it in the browser."},
+	"sourceUnauthorized": {422, "The site lets nobody in without signing in.", "Skylift never sends your passwords or cookies to other sites.", "Open it in your browser, then paste or drop the picture, or use the extension."},
+	"sourceUnavailable":  {422, "The site did not answer.", "Skylift tried several times.", "Try again later."},
+	"sourceTooSlow":      {422, "The site sends too slowly.", "Skylift stopped waiting for it.", "Try again later."},
+	"sourceTooLarge":     {422, "The file is larger than this server carries.", "Nothing was saved.", "Download it and upload it to OneDrive yourself."},
+	"sourceNotAFile":     {422, "A web page came instead of the file.", "It was not saved: it is often a sign-in page or a notice.", "Copy the address of the file itself, or paste or drop the picture."},
+	"sourceChanged":      {422, "The file changed while it was being fetched.", "The half that had arrived was thrown away.", "Try again."},
+	"emptyFile":          {422, "The file is empty.", "Nothing was saved.", "Check the address."},
+	"sizeMismatch":       {422, "What arrived in OneDrive is not what was sent.", "The sizes differ, so it does not count as saved.", "Try again; look at the file in OneDrive first."},
+	"hashMismatch":       {422, "What arrived in OneDrive is not what was sent.", "The check sums differ, so it does not count as saved.", "Try again; look at the file in OneDrive first."},
+	"timedOut":           {422, "It took too long.", "OneDrive gave no sign of life, so Skylift stopped waiting.", "Try again."},
+	"signInRequired":     {422, "Microsoft asks you to sign in again.", "", "Sign in, then try again."},
+	"internal":           {500, "Something went wrong in Skylift.", "It has been noted.", "Try again."},
+
+	"nameAlreadyExists":     {422, "A file of this name is there already.", "It was left as it is.", "Give another name, or choose to keep both or to replace."},
+	"quotaLimitReached":     {422, "Your OneDrive is full.", "Nothing was saved.", "Make room, then try again."},
+	"accessDenied":          {422, "OneDrive does not let you write into this folder.", "Nothing was saved.", "Choose another folder, or ask its owner."},
+	"itemNotFound":          {422, "The folder does not exist any more.", "Nothing was saved.", "Choose another folder."},
+	"malwareDetected":       {422, "OneDrive found malware in the file.", "OneDrive refused it.", "Do not open the original either."},
+	"resourceLocked":        {422, "The file is locked in OneDrive.", "Skylift waited for it.", "Close it where it is open, then try again."},
+	"invalidName":           {422, "OneDrive does not take this name.", "Nothing was saved.", "Give another name."},
+	"notSupported":          {422, "This drive cannot do that.", "Nothing was saved.", "Choose another folder."},
+	"notAllowed":            {422, "OneDrive does not allow this here.", "Nothing was saved.", "Choose another folder."},
+	"resourceModified":      {422, "The file changed in OneDrive meanwhile.", "It was left as it is.", "Try again."},
+	"fileTooLarge":          {422, "The file is larger than OneDrive takes.", "Nothing was saved.", ""},
+	"clientBytesMissing":    {422, "The picture's bytes never came.", "Skylift waited for the browser to send them.", "Paste or drop it again."},
+	"serviceNotAvailable":   {422, "OneDrive could not be reached.", "Skylift tried several times.", "Try again later."},
+	"activityLimitReached":  {422, "OneDrive asked for a pause.", "Skylift waited as long as it could.", "Try again later."},
+	"generalException":      {422, "OneDrive had a fault.", "Skylift tried several times.", "Try again later."},
+	"unauthenticated":       {422, "Microsoft asks you to sign in again.", "", "Sign in, then try again."},
+	"sourceHotlinkRefused":  {422, "The site shows this picture on its own pages only.", "A stand-in picture came, which was not saved.", "Paste or drop the picture, or use the extension."},
+	"sourceTooManyRequests": {422, "The site asks for a pause.", "Skylift tried several times.", "Try again later."},
+}
+
+// requests are the codes of what is wrong with a request itself.
+var requests = map[string]words{
+	"invalidRequest":     {400, "This request cannot be read.", "Nothing was changed.", "See the description at " + apiBase + "/openapi.yaml."},
+	"unsupportedType":    {415, "This address takes JSON.", "Nothing was changed.", "Send Content-Type: application/json."},
+	"tooLarge":           {413, "That is more than fits into one go.", "Nothing was saved.", "Send it in smaller pieces."},
+	"unauthenticated":    {401, "You are not signed in.", "Nothing was changed.", "Sign in, then try again."},
+	"notFound":           {404, "There is no such page.", "", "Perhaps the address was cut off, or the thing was removed."},
+	"methodNotAllowed":   {405, "This address cannot be used that way.", "Nothing was changed.", ""},
+	"conflict":           {409, "That makes no sense for this transfer any more.", "Nothing was changed.", "Load the list again."},
+	"notUndoable":        {409, "This cannot be undone any more.", "The file was left as it is.", "Open it in OneDrive and remove it there."},
+	"crossSite":          {403, "Another site sent this.", "Skylift did not follow it.", "Open Skylift itself and do it there."},
+	"tooManyRequests":    {429, "That was too much at once.", "Skylift takes a breath.", "Wait a moment, then try again."},
+	"storeUnavailable":   {503, "Skylift cannot store anything at the moment.", "Nothing was accepted, and nothing is lost.", "Try again in a minute."},
+	"lengthRequired":     {411, "The length of the file is missing.", "Nothing was saved.", "Send Content-Length."},
+	"rangeInvalid":       {416, "These bytes do not go on where the last ones ended.", "Nothing was added.", "Ask for the transfer and go on from bytesTransferred."},
+	"nameInvalid":        {422, "OneDrive does not take this name.", "Nothing was created.", "Leave out \" * : < > ? / \\ | and dots at the end."},
+	"tooManyDevices":     {422, "There are as many keys as one person may have.", "No key was made.", "Revoke one first."},
+	"idempotencyKey":     {400, "The Idempotency-Key is too long.", "Nothing was changed.", "Send at most 200 visible characters."},
+	"oneDriveBusy":       {503, "OneDrive asked for a pause.", "", "Try again in a minute."},
+	"oneDriveDown":       {502, "OneDrive could not be reached.", "", "Try again in a minute."},
+	"folderNotFound":     {404, "This folder does not exist any more.", "Nothing was saved.", "Choose another folder."},
+	"folderAccessDenied": {403, "OneDrive does not let you into this folder.", "", "Choose another folder."},
+	"noDrive":            {404, "This account has no OneDrive.", "", "Open onedrive.com once with this account, or sign in with another."},
+	"signInRequired":     {401, "Microsoft asks you to sign in again.", "Your list is kept.", "Sign in, then go on."},
+	"internal":           {500, "Something went wrong in Skylift.", "It has been noted.", "Try again; if it happens again, tell whoever runs this server."},
+}
+
+// fields are the words for what is wrong with one field of a transfer request.
+var fields = map[string]string{
+	"sourceUrl sourceRefused":  "Not an address that can be saved: it must start with https:// or http:// and be public.",
+	"sourceUrl sourceTooLarge": "Too large to be sent as text. Paste or drop the picture itself.",
+	"sourceUrl emptyFile":      "There is nothing in it.",
+	"sourceUrl invalidRequest": "This is not a web address.",
+	"size emptyFile":           "The file is empty.",
+	"size sourceTooLarge":      "The file is larger than OneDrive takes.",
+	"name invalidRequest":      "This name cannot be used.",
+	"folderId invalidRequest":  "This is not a folder.",
+	"driveId invalidRequest":   "This is not a drive.",
+}
+
+// Reasons why a sign-in failed, as pages.
+var signIns = map[auth.Kind]words{
+	auth.Declined:          {403, "You said no, and that is fine.", "Nothing was connected.", "Whenever you like, sign in again."},
+	auth.Expired:           {400, "That took too long.", "For safety a sign-in ends after ten minutes.", "Start again."},
+	auth.Replayed:          {400, "This sign-in was used already.", "Reloading that page signs nobody in twice.", "Go to the start page: you may be signed in already."},
+	auth.WrongState:        {400, "This sign-in did not begin in this browser.", "So it was not followed.", "Start again here."},
+	auth.Untrusted:         {502, "The answer was not one that Microsoft would send.", "Nobody was signed in.", "Start again; if it happens again, tell whoever runs this server."},
+	auth.AdminNeeded:       {403, "Your organisation must allow Skylift first.", "Nothing was connected.", "Ask your administrator to approve it, or sign in with a personal account."},
+	auth.ConsentNeeded:     {403, "Microsoft wants you to agree once more.", "Nothing was connected.", "Sign in again and agree to what Skylift asks for."},
+	auth.WrongAccountType:  {403, "This kind of account cannot be used here.", "Nothing was connected.", "Sign in with another account."},
+	auth.Misconfigured:     {500, "This server and its registration at Microsoft do not fit.", "Nobody can sign in until that is mended.", "Tell whoever runs this server: the app registration needs a look."},
+	auth.RedirectUnknown:   {500, "Microsoft does not know this server's address.", "Nobody can sign in until that is mended.", "Tell whoever runs this server: the redirect address must be registered exactly."},
+	auth.ClientUnknown:     {500, "Microsoft does not know this server.", "Nobody can sign in until that is mended.", "Tell whoever runs this server: the client id is not registered."},
+	auth.SecretWrong:       {500, "Microsoft did not take this server's secret.", "Nobody can sign in until that is mended.", "Tell whoever runs this server: the client secret is wrong."},
+	auth.SecretExpired:     {500, "This server's secret at Microsoft has run out.", "Nobody can sign in until that is mended.", "Tell whoever runs this server: the client secret needs renewing."},
+	auth.AudienceMismatch:  {500, "This server is registered for other kinds of accounts.", "Nothing was connected.", "Tell whoever runs this server: supported account types and the tenant setting do not fit."},
+	auth.SessionExpired:    {401, "Microsoft ended your session.", "Your list is kept.", "Sign in again."},
+	auth.InteractionNeeded: {401, "Microsoft wants to see you for a moment.", "It may ask for a code or for your password.", "Sign in again."},
+	auth.Blocked:           {403, "Your organisation does not allow this sign-in.", "Nothing was connected.", "Try from another place or device, or ask your administrator."},
+	auth.AccountLocked:     {403, "This account is locked at Microsoft.", "Nothing was connected.", "Unlock it at account.microsoft.com, or ask your administrator."},
+	auth.Loop:              {429, "Microsoft saw the same sign-in too often.", "It stopped to be on the safe side.", "Close other Skylift tabs, wait a minute and start again."},
+	auth.TryAgain:          {502, "Microsoft could not answer.", "Nothing was connected.", "Try again in a minute."},
+}
+
+func (w words) notice(tone views.Tone) views.Notice {
+	return views.Notice{Tone: tone, What: w.what, Did: w.did, Do: w.do}
+}
+
+// failureWords are the words for a failure's code. A code of Graph's that is not in the table
+// gets general words.
+func failureWords(code string) words {
+	if w, ok := failures[code]; ok {
+		return w
+	}
+	return words{422, "OneDrive did not take the file.", "Nothing was saved.", "Try again, or choose another folder."}
+}
+
+// fieldWords say what is wrong with a field.
+func fieldWords(e *transfer.RequestError) string {
+	if s, ok := fields[e.Field+" "+e.Code]; ok {
+		return s
+	}
+	if w, ok := failures[e.Code]; ok {
+		return w.what
+	}
+	return "This cannot be used."
+}
+
+// apiError is an error that a handler has already judged.
+type apiError struct {
+	code  string
+	field string // the field that is wrong, or ""
+	said  string // words of the field, or ""
+	cause error
+}
+
+func (e *apiError) Error() string {
+	s := "handlers: " + e.code
+	if e.field != "" {
+		s += ": " + e.field
+	}
+	if e.cause != nil {
+		s += ": " + e.cause.Error()
+	}
+	return s
+}
+
+func (e *apiError) Unwrap() error { return e.cause }
+
+func bad(code string) error { return &apiError{code: code} }
+
+// judge finds the code and the words of any error that a handler returns.
+func judge(err error) (code string, w words) {
+	code = codeOf(err)
+	w, ok := requests[code]
+	if !ok {
+		w = failureWords(code)
+	}
+	return code, w
+}
+
+// codeOf maps the kinds of errors from below to the API's codes.
+func codeOf(err error) string {
+	var judged *apiError
+	var field *transfer.RequestError
+	var misplaced *transfer.RangeError
+	var http_ *echo.HTTPError
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &judged):
+		return judged.code
+	case errors.As(err, &field):
+		return field.Code
+	case errors.As(err, &misplaced):
+		return "rangeInvalid"
+	case errors.Is(err, errTooLarge), errors.As(err, &large):
+		return "tooLarge"
+	case errors.Is(err, errCrossSite):
+		return "crossSite"
+	case errors.Is(err, errSignedOut):
+		return "unauthenticated"
+	case errors.As(err, &rateError{}):
+		return "tooManyRequests"
+	case errors.As(err, &http_):
+		return codeOfStatus(http_.Code)
+	}
+	for _, k := range kinds {
+		if errors.Is(err, k.err) {
+			return k.code
+		}
+	}
+	return "internal"
+}
+
+// kinds are the errors of the parts below, by what the API calls them. The first that fits counts.
+var kinds = []struct {
+	err  error
+	code string
+}{
+	{transfer.ErrNotFound, "notFound"},
+	{transfer.ErrNotPossible, "conflict"},
+	{transfer.ErrConflict, "conflict"},
+	{transfer.ErrNotUndoable, "notUndoable"},
+	{transfer.ErrFull, "storeUnavailable"},
+	{transfer.ErrUnavailable, "storeUnavailable"},
+	{auth.ErrNotFound, "notFound"},
+	{auth.ErrTooManyDevices, "tooManyDevices"},
+	{auth.ErrSignInRequired, "signInRequired"},
+	{onedrive.ErrUnauthenticated, "signInRequired"},
+	{onedrive.ErrNoDrive, "noDrive"},
+	{onedrive.ErrNotFound, "folderNotFound"},
+	{onedrive.ErrAccessDenied, "folderAccessDenied"},
+	{onedrive.ErrBadName, "nameInvalid"},
+	{onedrive.ErrNameExists, "nameAlreadyExists"},
+	{onedrive.ErrModified, "resourceModified"},
+	{onedrive.ErrThrottled, "oneDriveBusy"},
+	{onedrive.ErrUnavailable, "oneDriveDown"},
+}
+
+func codeOfStatus(status int) string {
+	switch status {
+	case http.StatusNotFound:
+		return "notFound"
+	case http.StatusMethodNotAllowed:
+		return "methodNotAllowed"
+	case http.StatusRequestEntityTooLarge:
+		return "tooLarge"
+	case http.StatusUnsupportedMediaType:
+		return "unsupportedType"
+	case http.StatusUnauthorized:
+		return "unauthenticated"
+	case http.StatusTooManyRequests:
+		return "tooManyRequests"
+	}
+	if status >= 400 && status < 500 {
+		return "invalidRequest"
+	}
+	return "internal"
+}
+
+// onError answers every error that a handler returned: a problem on the API, a page elsewhere.
+func (h *Handler) onError(err error, c echo.Context) {
+	if c.Response().Committed {
+		return
+	}
+	var limited rateError
+	if errors.As(err, &limited) {
+		h.metrics.limited.Inc()
+		c.Response().Header().Set("Retry-After", strconv.Itoa(int(limited.wait.Seconds())+1))
+	}
+	var answer error
+	if strings.HasPrefix(c.Request().URL.Path, apiBase+"/") {
+		answer = h.sendProblem(c, err)
+	} else {
+		answer = h.errorPage(c, err)
+	}
+	if answer != nil {
+		h.log.Warn("error page", "route", c.Path(), "error", answer)
+	}
+}

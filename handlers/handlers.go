@@ -1,0 +1,111 @@
+// Package handlers is Skylift's web side: HTTP comes in, pages, JSON and event streams go out.
+// Echo stays inside it. Words for people about what went wrong stand in errors.go only.
+package handlers
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"skylift/auth"
+	"skylift/onedrive"
+	"skylift/onedrive/transfer"
+)
+
+// Options are the parts that the web side works with. Those without a comment on what nil means
+// are needed.
+type Options struct {
+	URL  *url.URL // the public address; https turns on HSTS
+	Demo bool     // shows the demo banner, serves /gallery, /readyz says "demo"
+
+	Provider *auth.Provider
+	Pendings *auth.Pendings
+	Sessions *auth.Sessions
+	Tokens   *auth.Tokens
+	Users    *auth.Users
+	Devices  *auth.Devices
+
+	Store  *transfer.Store
+	Runner *transfer.Runner
+	Saver  *transfer.Saver
+
+	// Client is the Graph client of a user: the function that the saver has too.
+	Client func(ctx context.Context, userID string) (*onedrive.Client, error)
+	// Native says whether OneDrive fetches for this user: "available", "unavailable" or
+	// "unknown". nil means unknown for everybody.
+	Native func(ctx context.Context, userID string) string
+	// Ready is asked by /readyz; nil means always ready.
+	Ready func(ctx context.Context) error
+
+	EmbedOrigins   []string       // origins that may frame /panel
+	TrustedProxies []netip.Prefix // proxies whose X-Forwarded-For counts
+	Limits         Limits         // zero values mean the defaults
+
+	Metrics prometheus.Registerer // nil: nothing is registered
+	Log     *slog.Logger          // nil: slog.Default
+	Now     func() time.Time      // nil: time.Now
+}
+
+// Handler is the web side: an http.Handler that can be drained.
+type Handler struct {
+	o        Options
+	log      *slog.Logger
+	now      func() time.Time
+	echo     *echo.Echo
+	handler  http.Handler
+	streams  *streams
+	limits   *limiters
+	metrics  *metrics
+	table    []route
+	draining chan struct{}
+}
+
+// New builds the web side of the given parts.
+func New(o Options) *Handler {
+	h := &Handler{o: o, log: o.Log, now: o.Now, streams: newStreams(), draining: make(chan struct{})}
+	if h.log == nil {
+		h.log = slog.Default()
+	}
+	if h.now == nil {
+		h.now = time.Now
+	}
+	h.limits = newLimiters(o.Limits)
+	h.metrics = newMetrics(o.Metrics, h.streams)
+	h.echo = h.newEcho()
+	h.handler = h.crossOrigin(h.echo)
+	return h
+}
+
+// ServeHTTP serves everything but /demo/, which is mounted beside it.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.handler.ServeHTTP(w, r) }
+
+// Drain makes /readyz answer 503 and ends all event streams, each with a word to come back
+// later. Call it before http.Server.Shutdown, which would wait for the streams.
+func (h *Handler) Drain() {
+	select {
+	case <-h.draining:
+		return
+	default:
+		close(h.draining)
+	}
+	h.streams.closeAll()
+}
+
+func (h *Handler) newEcho() *echo.Echo {
+	e := echo.New()
+	e.HideBanner, e.HidePort = true, true
+	e.IPExtractor = ipExtractor(h.o.TrustedProxies)
+	e.HTTPErrorHandler = h.onError
+	e.Use(h.observe, h.recoverPanic, h.securityHeaders)
+	h.table = h.routes()
+	for _, r := range h.table {
+		e.Add(r.method, r.path, h.guard(r)(r.serve))
+	}
+	return e
+}

@@ -1,0 +1,60 @@
+package handlers
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"skylift/onedrive"
+	"skylift/onedrive/transfer"
+)
+
+// prefs are what a person chose, and the folders that they saved into last.
+type prefs struct {
+	Folder   *transfer.Folder          `json:"folder,omitempty"` // nil: OneDrive's top
+	Conflict onedrive.ConflictBehavior `json:"conflict,omitempty"`
+	Recent   []transfer.Folder         `json:"recent,omitempty"` // newest first
+}
+
+const recentFolders = 6
+
+func (h *Handler) prefs(ctx context.Context, userID string) (prefs, error) {
+	p := prefs{}
+	if err := h.o.Users.Prefs(ctx, userID, &p); err != nil {
+		return p, err
+	}
+	if p.Conflict == "" {
+		p.Conflict = onedrive.Rename
+	}
+	return p, nil
+}
+
+// used puts a folder on top of those saved into last.
+func (p *prefs) used(f transfer.Folder) {
+	p.Recent = slices.DeleteFunc(p.Recent, func(o transfer.Folder) bool { return o.DriveID == f.DriveID && o.ID == f.ID })
+	p.Recent = append([]transfer.Folder{f}, p.Recent...)
+	p.Recent = p.Recent[:min(len(p.Recent), recentFolders)]
+}
+
+// folderValue is how forms and addresses name a folder: drive id, a bar, item id. Neither id has
+// a bar in it.
+func folderValue(ref onedrive.Ref) string { return ref.DriveID + "|" + ref.ID }
+
+// parseFolder reads folderValue back. The empty value is OneDrive's top.
+func parseFolder(s string) (onedrive.Ref, error) {
+	drive, id, _ := strings.Cut(s, "|")
+	ref := onedrive.Ref{DriveID: drive, ID: id}
+	return ref, checkRef(ref)
+}
+
+// checkRef refuses ids that no drive gives out: they end up in paths of Graph requests.
+func checkRef(ref onedrive.Ref) error {
+	for _, id := range []string{ref.DriveID, ref.ID} {
+		if len(id) > 128 || strings.Trim(id, idChars) != "" {
+			return &apiError{code: "invalidRequest", field: "folderId", said: fields["folderId invalidRequest"]}
+		}
+	}
+	return nil
+}
+
+const idChars = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!._-"

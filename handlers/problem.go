@@ -1,0 +1,87 @@
+package handlers
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"skylift/onedrive/transfer"
+	"skylift/views"
+)
+
+// problem is an RFC 9457 answer. Code is stable; title and detail are for people.
+type problem struct {
+	Type   string `json:"type"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail,omitempty"`
+	Code   string `json:"code"`
+	Advice string `json:"advice,omitempty"`
+	Field  string `json:"field,omitempty"`
+}
+
+func problemOf(err error) problem {
+	code, w := judge(err)
+	p := problem{Type: "about:blank", Title: w.what, Status: w.status, Detail: w.did, Code: code, Advice: w.do}
+	var field *transfer.RequestError
+	var judged *apiError
+	switch {
+	case errors.As(err, &field):
+		p.Field, p.Detail, p.Status = field.Field, fieldWords(field), http.StatusBadRequest
+	case errors.As(err, &judged) && judged.field != "":
+		p.Field = judged.field
+		if judged.said != "" {
+			p.Detail = judged.said
+		}
+	}
+	return p
+}
+
+func (h *Handler) sendProblem(c echo.Context, err error) error {
+	p := problemOf(err)
+	header := c.Response().Header()
+	header.Set(echo.HeaderContentType, "application/problem+json")
+	if p.Status == http.StatusUnauthorized {
+		header.Set("WWW-Authenticate", `Bearer realm="Skylift"`)
+	}
+	c.Response().WriteHeader(p.Status)
+	if c.Request().Method == http.MethodHead {
+		return nil
+	}
+	return c.Echo().JSONSerializer.Serialize(c, p, "")
+}
+
+// errorPage says in plain words what happened. Somebody who is not signed in is shown the way in.
+func (h *Handler) errorPage(c echo.Context, err error) error {
+	code, w := judge(err)
+	var field *transfer.RequestError
+	if errors.As(err, &field) {
+		w.did = fieldWords(field)
+	}
+	if code == "unauthenticated" || code == "signInRequired" {
+		return h.signInPage(c, code, w)
+	}
+	tone := views.Bad
+	if w.status == http.StatusNotFound {
+		tone = views.Plain
+	}
+	p := h.page(c, w.what)
+	return h.render(c, w.status, views.Message(p, w.notice(tone), []views.Link{{Text: "Go to the start page", URL: "/"}}))
+}
+
+// signInPage is shown instead of a page that needs somebody. What was asked for with GET is
+// opened after the sign-in; htmx, which cannot show a page inside a form, is sent there.
+func (h *Handler) signInPage(c echo.Context, code string, w words) error {
+	back := "/"
+	if r := c.Request(); r.Method == http.MethodGet {
+		back = r.URL.RequestURI()
+	}
+	n := w.notice(views.Plain)
+	p := h.page(c, n.What)
+	n.What = ""
+	if c.Request().Header.Get("HX-Request") == "true" {
+		c.Response().Header().Set("HX-Redirect", loginURL("/"))
+	}
+	return h.render(c, w.status, views.SignedOut(p, n, loginURL(back), ""))
+}

@@ -1,0 +1,75 @@
+package handlers
+
+import (
+	"net/http"
+	"slices"
+
+	"github.com/labstack/echo/v4"
+)
+
+// access says who may call a route. The zero value lets in only who is signed in, so that a
+// route that forgets to say is closed, not open.
+type access int
+
+const (
+	signedIn  access = iota // a page: needs the session cookie
+	public                  // a page or file for everybody
+	apiUser                 // JSON: a device key, or the session cookie from our own origin
+	apiPublic               // JSON for everybody: it checks what it is given itself
+)
+
+// route is one line of the route table. Who may call it, how much it may send and how often is
+// said here and nowhere else.
+type route struct {
+	method string
+	path   string
+	access access
+	serve  echo.HandlerFunc
+	body   int64  // bytes that the body may have; 0: smallBody, below 0: no limit here
+	bucket bucket // which rate limit counts; the zero value is the general one
+}
+
+const (
+	smallBody = 64 << 10
+	listBody  = 4 << 20 // hundreds of long addresses, or a small picture as a data: URL
+)
+
+// routes is the whole table. Each subject has its part beside its handlers.
+func (h *Handler) routes() []route {
+	return slices.Concat(
+		h.pageRoutes(),
+		h.signInRoutes(),
+		h.transferRoutes(),
+		h.folderRoutes(),
+		h.settingsRoutes(),
+		h.apiRoutes(),
+		h.serviceRoutes(),
+	)
+}
+
+// pageRoutes are the pages that have no subject of their own.
+func (h *Handler) pageRoutes() []route {
+	table := []route{
+		{method: http.MethodGet, path: "/", access: public, serve: h.home},
+		{method: http.MethodGet, path: "/save", serve: h.savePage, access: public},
+		{method: http.MethodGet, path: "/events", serve: h.pageEvents},
+	}
+	if h.o.Demo {
+		table = append(table, route{method: http.MethodGet, path: "/gallery", access: public, serve: h.gallery})
+	}
+	return table
+}
+
+// guard puts in front of a handler what its line of the table asks for, outermost first.
+func (h *Handler) guard(r route) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		next = limitBody(r, next)
+		next = h.limitRate(r, next)
+		switch r.access {
+		case public, apiPublic:
+			return h.withUser(r, next)
+		default:
+			return h.needUser(r, next)
+		}
+	}
+}

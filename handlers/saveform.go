@@ -1,0 +1,281 @@
+package handlers
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"skylift/auth"
+	"skylift/onedrive"
+	"skylift/onedrive/transfer"
+	"skylift/views"
+)
+
+// maxLines is how many addresses one form or batch may hold.
+const maxLines = 1000
+
+// order is the save form as it was sent.
+type order struct {
+	key      string
+	lines    []line
+	name     string
+	conflict onedrive.ConflictBehavior
+	folder   string
+	back     string
+	again    bool // one address, sent once more although it is there
+}
+
+// line is one address of an order, with the number that it had in the field.
+type line struct {
+	number int
+	text   string
+}
+
+func readOrder(c echo.Context) (order, error) {
+	if err := c.Request().ParseForm(); err != nil {
+		return order{}, &apiError{code: requestCode(err)}
+	}
+	form := c.Request().PostForm
+	o := order{
+		key: cut(form.Get("key"), 64), name: strings.TrimSpace(form.Get("name")), folder: form.Get("folder"),
+		conflict: onedrive.ConflictBehavior(form.Get("conflict")), back: auth.LocalPath(form.Get("return")),
+		lines: splitLines(form.Get("urls")),
+	}
+	if again := form.Get("again"); again != "" {
+		o.lines, o.again, o.key = []line{{1, again}}, true, ""
+	}
+	if len(o.lines) > 1 {
+		o.name = ""
+	}
+	return o, nil
+}
+
+// splitLines takes the field apart, leaving out empty lines but counting them.
+func splitLines(text string) []line {
+	var lines []line
+	for i, s := range strings.Split(strings.ReplaceAll(text, "\r\n", "\n"), "\n") {
+		if s = strings.TrimSpace(s); s != "" {
+			lines = append(lines, line{i + 1, s})
+		}
+	}
+	return lines
+}
+
+// submitForm serves POST /transfers: each line goes its own way, and what is wrong with one is
+// said beside it while the others are on their way already.
+func (h *Handler) submitForm(c echo.Context) error {
+	ctx, who := c.Request().Context(), owner(c)
+	o, err := readOrder(c)
+	if err != nil {
+		return err
+	}
+	form, err := h.newForm(ctx, who, o.folder)
+	if err != nil {
+		return err
+	}
+	form.Action = o.back
+	if o.conflict != "" {
+		form.Conflict = string(o.conflict)
+	}
+	if n := o.problem(); n != nil {
+		form.FieldBad, form.Text, form.Name = n, o.text(nil), o.name
+		return h.formAgain(c, form)
+	}
+	folder, err := h.folderOfOrder(ctx, who, o.folder)
+	if err != nil {
+		w, known := folderProblem(err)
+		if !known {
+			return err
+		}
+		form.FolderBad, form.Text, form.Name = w, o.text(nil), o.name
+		return h.formAgain(c, form)
+	}
+	results, err := h.place(ctx, who, o, folder)
+	if err != nil {
+		return err
+	}
+	return h.ordered(c, o, form, folder, results)
+}
+
+// problem says what is wrong with the field as a whole.
+func (o order) problem() *views.Notice {
+	switch {
+	case len(o.lines) == 0:
+		return &views.Notice{Tone: views.Bad, What: "There is no address in the field.", Do: "Paste one or more, each on a line of its own."}
+	case len(o.lines) > maxLines:
+		return &views.Notice{Tone: views.Bad, What: "That is more than a thousand addresses.", Did: "Nothing was saved.", Do: "Send them in several goes."}
+	}
+	return nil
+}
+
+// text is the field's content again: all lines, or those of the given numbers.
+func (o order) text(numbers []int) string {
+	var keep []string
+	for _, l := range o.lines {
+		if numbers == nil || slices.Contains(numbers, l.number) {
+			keep = append(keep, l.text)
+		}
+	}
+	return strings.Join(keep, "\n")
+}
+
+// folderOfOrder looks the folder up once for the whole order, and remembers it as used.
+func (h *Handler) folderOfOrder(ctx context.Context, userID, value string) (transfer.Folder, error) {
+	ref, err := parseFolder(value)
+	if err != nil {
+		return transfer.Folder{}, err
+	}
+	client, err := h.o.Client(ctx, userID)
+	if err != nil {
+		return transfer.Folder{}, err
+	}
+	folder, _, err := folderAt(ctx, client, ref)
+	if err != nil {
+		return folder, err
+	}
+	return folder, h.rememberFolder(ctx, userID, folder)
+}
+
+func (h *Handler) rememberFolder(ctx context.Context, userID string, f transfer.Folder) error {
+	p, err := h.prefs(ctx, userID)
+	if err != nil {
+		return err
+	}
+	if len(p.Recent) > 0 && p.Recent[0] == f {
+		return nil
+	}
+	p.used(f)
+	return h.o.Users.SetPrefs(ctx, userID, p)
+}
+
+// folderProblem turns an error about the folder into words beside its field. Errors that are not
+// about the folder are not known here.
+func folderProblem(err error) (*views.Notice, bool) {
+	switch code, w := judge(err); code {
+	case "folderNotFound", "folderAccessDenied", "invalidRequest", "noDrive", "oneDriveDown", "oneDriveBusy":
+		n := w.notice(views.Bad)
+		return &n, true
+	}
+	return nil, false
+}
+
+// result is what became of one line.
+type result struct {
+	line    line
+	err     error
+	earlier *transfer.Transfer // it was saved into this folder before
+}
+
+// place submits the lines that can go. An address that was saved into the same folder before is
+// held back and asked about.
+func (h *Handler) place(ctx context.Context, userID string, o order, folder transfer.Folder) ([]result, error) {
+	results := make([]result, len(o.lines))
+	var requests []transfer.Request
+	var keys []string
+	var at []int
+	for i, l := range o.lines {
+		results[i].line = l
+		r := transfer.Request{SourceURL: l.text, Name: o.name, ConflictBehavior: o.conflict,
+			FolderID: folder.ID, DriveID: folder.DriveID, Folder: folder}
+		if results[i].err = r.Validate(); results[i].err != nil {
+			continue
+		}
+		if !o.again {
+			earlier, err := h.o.Store.Find(ctx, userID, folder.ID, r.SourceURL)
+			if err != nil {
+				return nil, err
+			}
+			if len(earlier) > 0 {
+				results[i].earlier = &earlier[0]
+				continue
+			}
+		}
+		requests, keys, at = append(requests, r), append(keys, o.lineKey(l)), append(at, i)
+	}
+	for i, s := range h.o.Store.SubmitBatch(ctx, userID, requests, keys) {
+		results[at[i]].err = s.Err
+	}
+	return results, nil
+}
+
+// lineKey makes an order that is sent twice (a reload, a double click) the same transfers.
+func (o order) lineKey(l line) string {
+	if o.key == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(l.text))
+	return "form-" + o.key + "-" + hex.EncodeToString(sum[:8])
+}
+
+// ordered answers: on to the list when all went through, else the form with a line for each.
+func (h *Handler) ordered(c echo.Context, o order, form views.SaveForm, folder transfer.Folder, results []result) error {
+	var keep []int
+	for _, r := range results {
+		v := views.Line{Number: r.line.number, Text: cut(r.line.text, 120), URL: r.line.text, Folder: folderValue(folder.Ref())}
+		switch {
+		case r.earlier != nil:
+			v.Tone, v.Said, v.Again = views.Resting, "You saved this into "+folderName(folder)+" before.", true
+			if r.earlier.Item != nil {
+				v.Open = r.earlier.Item.WebURL
+			}
+		case r.err != nil:
+			v.Tone, v.Said = views.Bad, lineWords(r.err)
+			keep = append(keep, r.line.number)
+		default:
+			form.Started++
+			continue
+		}
+		form.Lines = append(form.Lines, v)
+	}
+	if len(form.Lines) == 0 && !isHTMX(c) {
+		return c.Redirect(http.StatusSeeOther, "/?watch=1&folder="+url.QueryEscape(folderValue(folder.Ref())))
+	}
+	if len(keep) > 0 {
+		form.Text, form.Name = o.text(keep), o.name
+	}
+	form.Folders = chosenFolder(form.Folders, folder)
+	if len(form.Lines) == 0 {
+		return h.render(c, http.StatusOK, views.Save(form))
+	}
+	return h.formAgain(c, form)
+}
+
+// lineWords say what is wrong with one line.
+func lineWords(err error) string {
+	var field *transfer.RequestError
+	if errors.As(err, &field) {
+		return fieldWords(field)
+	}
+	_, w := judge(err)
+	return join(w.what, w.do)
+}
+
+// formAgain shows the form with what was wrong: alone where a script asked, else as a page.
+func (h *Handler) formAgain(c echo.Context, form views.SaveForm) error {
+	if isHTMX(c) {
+		return h.render(c, http.StatusUnprocessableEntity, views.Save(form))
+	}
+	return h.renderHome(c, http.StatusUnprocessableEntity, form)
+}
+
+// chosenFolder marks the folder that was just used.
+func chosenFolder(list []views.Folder, f transfer.Folder) []views.Folder {
+	value, found := folderValue(f.Ref()), false
+	for i := range list {
+		list[i].Chosen = list[i].Value == value
+		found = found || list[i].Chosen
+	}
+	if !found {
+		v := folderView(f)
+		v.Chosen = true
+		list = append([]views.Folder{v}, list...)
+	}
+	return list
+}

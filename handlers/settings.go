@@ -1,0 +1,192 @@
+package handlers
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"skylift/auth"
+	"skylift/onedrive"
+	"skylift/onedrive/transfer"
+	"skylift/views"
+)
+
+func (h *Handler) settingsRoutes() []route {
+	return []route{
+		{method: http.MethodGet, path: "/settings", serve: h.settings},
+		{method: http.MethodPost, path: "/settings", serve: h.setDefaults},
+		{method: http.MethodPost, path: "/settings/folder", serve: h.setFolder},
+		{method: http.MethodPost, path: "/settings/devices", serve: h.makeKey},
+		{method: http.MethodPost, path: "/settings/devices/:id/revoke", serve: h.revokeKey},
+		{method: http.MethodPost, path: "/settings/sign-out-everywhere", serve: h.signOutEverywhere},
+		{method: http.MethodPost, path: "/settings/delete", serve: h.deleteData},
+	}
+}
+
+// settings serves GET /settings.
+func (h *Handler) settings(c echo.Context) error {
+	return h.showSettings(c, http.StatusOK, views.Settings{})
+}
+
+func (h *Handler) showSettings(c echo.Context, status int, s views.Settings) error {
+	ctx, who := c.Request().Context(), owner(c)
+	p, err := h.prefs(ctx, who)
+	if err != nil {
+		return err
+	}
+	devices, err := h.o.Devices.List(ctx, who)
+	if err != nil {
+		return err
+	}
+	if p.Folder != nil {
+		s.Folder, s.HasFolder = folderView(*p.Folder), true
+	}
+	s.Conflict, s.Page = string(p.Conflict), h.absolute("/")
+	s.Bookmarklet = bookmarklet(h.absolute("/save"))
+	s.MicrosoftURL = "https://account.live.com/consent/Manage"
+	if u, _ := user(c); !u.Personal() {
+		s.MicrosoftURL = "https://myapps.microsoft.com"
+	}
+	for _, d := range devices {
+		s.Devices = append(s.Devices, h.deviceView(d))
+	}
+	return h.render(c, status, views.SettingsPage(h.page(c, "Settings"), s))
+}
+
+// bookmarklet opens the filled form. It loads no script, so a page's own policy does not stop it.
+func bookmarklet(save string) string {
+	return "javascript:void(window.open('" + save + "?url='+encodeURIComponent(location.href)+'&title='+encodeURIComponent(document.title)))"
+}
+
+func (h *Handler) deviceView(d auth.Device) views.Device {
+	now := h.now()
+	v := views.Device{ID: d.ID, Name: d.Name, Created: clock(d.Created, now), LastUsed: "never used"}
+	if !d.LastUsed.IsZero() && d.LastUsed.After(d.Created) {
+		v.LastUsed = "last used " + clock(d.LastUsed, now)
+	}
+	if left := d.Expires.Sub(now); left > 0 {
+		v.Expires = "ends in " + plural(int(left/(24*time.Hour)), "day")
+	}
+	return v
+}
+
+// setDefaults serves POST /settings.
+func (h *Handler) setDefaults(c echo.Context) error {
+	b := onedrive.ConflictBehavior(c.FormValue("conflict"))
+	switch b {
+	case onedrive.Rename, onedrive.Replace, onedrive.Fail:
+	default:
+		return bad("invalidRequest")
+	}
+	return h.changePrefs(c, func(p *prefs) { p.Conflict = b })
+}
+
+// setFolder serves POST /settings/folder: the default folder, looked up so that it has a name.
+func (h *Handler) setFolder(c echo.Context) error {
+	ctx := c.Request().Context()
+	ref, err := parseFolder(c.FormValue("folder"))
+	if err != nil {
+		return err
+	}
+	client, err := h.o.Client(ctx, owner(c))
+	if err != nil {
+		return err
+	}
+	f, _, err := folderAt(ctx, client, ref)
+	if err != nil {
+		return err
+	}
+	return h.changePrefs(c, func(p *prefs) {
+		p.Folder = &f
+		if f.Path == "/" {
+			p.Folder = nil
+		}
+	})
+}
+
+func (h *Handler) changePrefs(c echo.Context, change func(*prefs)) error {
+	ctx := c.Request().Context()
+	p, err := h.prefs(ctx, owner(c))
+	if err != nil {
+		return err
+	}
+	change(&p)
+	if err := h.o.Users.SetPrefs(ctx, owner(c), p); err != nil {
+		return err
+	}
+	return seeOther(c, "/settings")
+}
+
+// makeKey serves POST /settings/devices. The key is in this answer and nowhere else, so the
+// answer is the page itself and no redirect.
+func (h *Handler) makeKey(c echo.Context) error {
+	name := strings.TrimSpace(cut(c.FormValue("name"), 80))
+	key, d, err := h.o.Devices.Make(c.Request().Context(), owner(c), name)
+	if err != nil {
+		return err
+	}
+	return h.showSettings(c, http.StatusOK, views.Settings{NewKey: key, NewKeyName: d.Name})
+}
+
+// revokeKey serves POST /settings/devices/:id/revoke.
+func (h *Handler) revokeKey(c echo.Context) error {
+	if err := h.o.Devices.Revoke(c.Request().Context(), owner(c), c.Param("id")); err != nil {
+		return err
+	}
+	return seeOther(c, "/settings#devices")
+}
+
+// signOutEverywhere serves POST /settings/sign-out-everywhere: all sessions and keys end.
+func (h *Handler) signOutEverywhere(c echo.Context) error {
+	ctx, who := c.Request().Context(), owner(c)
+	err := errors.Join(h.o.Devices.RevokeAll(ctx, who), h.o.Sessions.DeleteAll(ctx, who), h.o.Sessions.SignOut(c.Response(), c.Request()))
+	if err != nil {
+		return err
+	}
+	h.streams.endUser(who)
+	return seeOther(c, "/auth/signed-out")
+}
+
+// deleteData serves POST /settings/delete: everything that is kept about the person goes. Files in
+// OneDrive stay.
+func (h *Handler) deleteData(c echo.Context) error {
+	if c.FormValue("confirm") != "yes" {
+		n := views.Notice{What: "Tick the box first: this cannot be taken back."}
+		return h.showSettings(c, http.StatusUnprocessableEntity, views.Settings{ConfirmBad: &n})
+	}
+	ctx, who := c.Request().Context(), owner(c)
+	if err := h.cancelAll(c); err != nil {
+		return err
+	}
+	err := errors.Join(
+		h.o.Store.DeleteAll(ctx, who), h.o.Tokens.Forget(ctx, who), h.o.Devices.RevokeAll(ctx, who),
+		h.o.Sessions.SignOut(c.Response(), c.Request()), h.o.Sessions.DeleteAll(ctx, who), h.o.Users.Delete(ctx, who))
+	if err != nil {
+		return err
+	}
+	h.streams.endUser(who)
+	return seeOther(c, "/auth/signed-out")
+}
+
+// cancelAll cancels what still runs, so that nothing is saved after its owner has gone.
+func (h *Handler) cancelAll(c echo.Context) error {
+	ctx, who := c.Request().Context(), owner(c)
+	for _, state := range []transfer.State{transfer.NotStarted, transfer.InProgress, transfer.Waiting} {
+		for cursor, more := "", true; more; {
+			page, err := h.o.Store.List(ctx, who, transfer.ListOptions{State: state, Top: 200, Cursor: cursor})
+			if err != nil {
+				return err
+			}
+			for _, t := range page.Value {
+				if _, err := h.o.Runner.Cancel(ctx, who, t.ID); err != nil && !errors.Is(err, transfer.ErrNotPossible) && !errors.Is(err, transfer.ErrNotFound) {
+					return err
+				}
+			}
+			cursor, more = page.Cursor, page.Cursor != ""
+		}
+	}
+	return nil
+}

@@ -1,0 +1,119 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+
+	"github.com/labstack/echo/v4"
+
+	"skylift/auth"
+	"skylift/onedrive/transfer"
+	"skylift/views"
+)
+
+func (h *Handler) signInRoutes() []route {
+	return []route{
+		{method: http.MethodGet, path: "/auth/login", access: public, serve: h.login, bucket: signIn},
+		{method: http.MethodGet, path: callbackPath, access: public, serve: h.callback, bucket: signIn},
+		{method: http.MethodPost, path: "/auth/logout", access: public, serve: h.logout, bucket: signIn},
+		{method: http.MethodGet, path: "/auth/signed-out", access: public, serve: h.signedOut},
+	}
+}
+
+const callbackPath = "/auth/callback"
+
+// login serves GET /auth/login: off to Microsoft. Nothing is stored before the answer comes.
+func (h *Handler) login(c echo.Context) error {
+	q := c.QueryParams()
+	o := auth.BeginOptions{Return: auth.LocalPath(q.Get("return")), LoginHint: q.Get("login_hint"), Prompt: "select_account"}
+	if o.LoginHint != "" {
+		o.Prompt = ""
+	}
+	address, pending := h.o.Provider.Begin(o)
+	if err := h.o.Pendings.Put(c.Response(), c.Request(), pending); err != nil {
+		return err
+	}
+	return c.Redirect(http.StatusSeeOther, address)
+}
+
+// callback serves GET /auth/callback: Microsoft's answer. The redirect at its end takes code and
+// state out of the address bar.
+func (h *Handler) callback(c echo.Context) error {
+	r := c.Request()
+	pending, err := h.o.Pendings.Take(c.Response(), r, r.URL.Query())
+	if err != nil {
+		return h.signInFailed(c, err)
+	}
+	u, token, err := h.o.Provider.Finish(r.Context(), pending, r.URL.Query())
+	if err != nil {
+		return h.signInFailed(c, err)
+	}
+	if err := h.welcome(r.Context(), u, func(ctx context.Context) error { return h.o.Tokens.Put(ctx, u.ID, token) }); err != nil {
+		return err
+	}
+	if err := h.o.Sessions.SignIn(c.Response(), r, u); err != nil {
+		return err
+	}
+	h.log.Info("signed in", "user", u.ID)
+	return c.Redirect(http.StatusSeeOther, auth.LocalPath(pending.Return))
+}
+
+// welcome stores who came and their tokens, and wakes what waited for the sign-in.
+func (h *Handler) welcome(ctx context.Context, u auth.User, keep func(context.Context) error) error {
+	if err := keep(ctx); err != nil {
+		return err
+	}
+	if err := h.o.Users.Put(ctx, u); err != nil {
+		return err
+	}
+	h.o.Runner.Wake(u.ID, transfer.SignInRequired)
+	return nil
+}
+
+// signInFailed says in plain words why nobody was signed in. Microsoft's number goes along, for
+// whoever has to look it up.
+func (h *Handler) signInFailed(c echo.Context, err error) error {
+	var failed *auth.SignInError
+	if !errors.As(err, &failed) {
+		return err
+	}
+	h.log.Warn("sign-in failed", "kind", string(failed.Kind), "aadsts", failed.AADSTS, "error", failed)
+	w, ok := signIns[failed.Kind]
+	if !ok {
+		w = signIns[auth.TryAgain]
+	}
+	n := w.notice(views.Bad)
+	if w.status == http.StatusForbidden || failed.Kind == auth.Replayed {
+		n.Tone = views.Plain
+	}
+	if failed.AADSTS != "" {
+		n.Did += " (Microsoft's number for it: AADSTS" + failed.AADSTS + ".)"
+	}
+	actions := []views.Link{{Text: "Sign in again", URL: "/auth/login"}, {Text: "Go to the start page", URL: "/"}}
+	return h.render(c, w.status, views.Message(h.page(c, w.what), n, actions))
+}
+
+// logout serves POST /auth/logout: this browser's session ends.
+func (h *Handler) logout(c echo.Context) error {
+	if err := h.o.Sessions.SignOut(c.Response(), c.Request()); err != nil {
+		return err
+	}
+	return seeOther(c, "/auth/signed-out")
+}
+
+// signedOut serves GET /auth/signed-out.
+func (h *Handler) signedOut(c echo.Context) error {
+	p := h.page(c, "You are signed out")
+	n := views.Notice{Did: "Transfers that are on their way go on without you."}
+	return h.render(c, http.StatusOK, views.SignedOut(p, n, loginURL("/"), h.o.Provider.LogoutURL(h.absolute("/"))))
+}
+
+// absolute is a local path as an address of this server.
+func (h *Handler) absolute(path string) string {
+	if h.o.URL == nil {
+		return path
+	}
+	return h.o.URL.ResolveReference(&url.URL{Path: path}).String()
+}

@@ -1,0 +1,92 @@
+// Live rows. All tabs of a browser share one event stream: on HTTP/1.1 the seventh connection
+// to a server would hang. Whoever holds the lock reads it and passes each event on to the rest.
+(() => {
+  const rows = document.querySelector('[data-live]');
+  if (!rows || !window.EventSource) return;
+  const announce = document.getElementById('announce');
+  const channel = 'BroadcastChannel' in window ? new BroadcastChannel('skylift') : null;
+  const recent = []; // what the reader of the stream has passed on, for tabs that open later
+  let last = Number(rows.dataset.since) || 0;
+
+  /** @typedef {{type: string, id: number, data: string}} Message */
+
+  /** Shows one event. @param {Message} m */
+  function apply(m) {
+    if (m.id) last = Math.max(last, m.id);
+    if (m.type === 'deleted') {
+      document.getElementById('t-' + JSON.parse(m.data).id)?.remove();
+      return;
+    }
+    const row = new DOMParser().parseFromString(m.data, 'text/html').querySelector('.row');
+    if (!row) return;
+    const old = document.getElementById(row.id);
+    if (old) patch(old, row);
+    else if (!('fixed' in rows.dataset)) insert(row);
+  }
+
+  /** Morphs a row in place, so that focus stays where it is. @param {Element} old @param {Element} row */
+  function patch(old, row) {
+    const changed = old.getAttribute('data-say') !== row.getAttribute('data-say');
+    const focused = old.contains(document.activeElement);
+    const picture = old.querySelector('img.broken');
+    Idiomorph.morph(old, row.outerHTML);
+    const now = document.getElementById(row.id);
+    if (picture) now.querySelector('img')?.classList.add('broken');
+    window.htmx?.process(now);
+    if (focused && !now.contains(document.activeElement)) now.focus();
+    if (changed) announce.textContent = now.getAttribute('data-say');
+  }
+
+  /** Puts a row that came in from elsewhere where its age belongs; ids grow with time. @param {Element} row */
+  function insert(row) {
+    const next = [...rows.children].find((r) => r.id < row.id);
+    if (!next && rows.children.length >= 25) return;
+    row.classList.add('arrived');
+    rows.insertBefore(row, next ?? null);
+    window.htmx?.process(row);
+    announce.textContent = row.getAttribute('data-say');
+  }
+
+  /** @param {MessageEvent} e */
+  function pass(e) {
+    const m = { type: e.type, id: Number(e.lastEventId) || 0, data: e.data };
+    apply(m);
+    recent.push(m);
+    if (recent.length > 200) recent.shift();
+    channel?.postMessage(m);
+  }
+
+  let wait = 1000;
+  /** Reads the stream for all tabs, and begins again by itself. */
+  function read() {
+    const source = new EventSource(rows.dataset.live + '?since=' + last);
+    source.addEventListener('transfer', pass);
+    source.addEventListener('deleted', pass);
+    source.addEventListener('open', () => { wait = 1000; });
+    source.addEventListener('bye', (e) => {
+      if (e.data === 'drain') return; // the browser comes back when it was told to
+      source.close();
+      if (e.data === 'signedOut') location.reload();
+    });
+    source.addEventListener('error', () => {
+      if (source.readyState !== EventSource.CLOSED) return;
+      setTimeout(read, wait * (0.75 + Math.random() / 2));
+      wait = Math.min(wait * 2, 60000);
+    });
+  }
+
+  if (!channel || !navigator.locks) {
+    read();
+    return;
+  }
+  channel.onmessage = (e) => {
+    const m = e.data;
+    if (m.type === 'hello') {
+      for (const r of recent) if (r.id > m.since) channel.postMessage(r);
+    } else if (!m.id || m.id > last) {
+      apply(m);
+    }
+  };
+  channel.postMessage({ type: 'hello', since: last });
+  navigator.locks.request('skylift-events', () => new Promise(() => read()));
+})();

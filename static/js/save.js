@@ -1,0 +1,141 @@
+// The save form: pictures and links that are pasted or dropped, and the folder dialog. The form
+// works without it. Everything is delegated, because the form is replaced after each sending.
+(() => {
+  const say = (text) => document.dispatchEvent(new CustomEvent('skylift:say', { detail: text }));
+  const field = () => /** @type {HTMLTextAreaElement} */ (document.getElementById('urls'));
+  const isWeb = (s) => /^https?:\/\//i.test(s);
+
+  /** Adds lines to the field. @param {string[]} lines */
+  function addLines(lines) {
+    const text = field();
+    const before = text.value.replace(/\s+$/, '');
+    text.value = (before ? before + '\n' : '') + lines.join('\n');
+    text.focus();
+    text.setSelectionRange(text.value.length, text.value.length);
+  }
+
+  /** The addresses in what was dropped or pasted: for a picture inside a link, text/uri-list is
+   * the link, and only text/html knows the picture. @param {DataTransfer} data */
+  function addresses(data) {
+    const page = new DOMParser().parseFromString(data.getData('text/html'), 'text/html');
+    const images = [...page.querySelectorAll('img[src]')].map((i) => i.getAttribute('src'));
+    if (images.length) return images;
+    const list = data.getData('text/uri-list').split(/\r?\n/).filter((l) => l && !l.startsWith('#'));
+    if (list.length) return list;
+    return data.getData('text/plain').split(/\r?\n/).map((l) => l.trim()).filter(isWeb);
+  }
+
+  /** @param {string} url a data: or blob: address @returns {Promise<File|null>} */
+  async function fileOf(url) {
+    const m = /^data:([^;,]*)((?:;[^;,]*)*),(.*)$/s.exec(url);
+    if (!m) return null;
+    const text = /;base64$/i.test(m[2]) ? atob(decodeURIComponent(m[3])) : decodeURIComponent(m[3]);
+    const bytes = Uint8Array.from(text, (c) => c.charCodeAt(0));
+    return new File([bytes], '', { type: m[1] || 'application/octet-stream' });
+  }
+
+  /** @param {File} file */
+  function nameOf(file) {
+    if (file.name && file.name !== 'image.png') return file.name;
+    const ending = { 'image/jpeg': 'jpg', 'image/svg+xml': 'svg', 'text/plain': 'txt' }[file.type] ?? file.type.split('/')[1] ?? 'bin';
+    const now = new Date();
+    const two = (n) => String(n).padStart(2, '0');
+    return `Picture ${now.getFullYear()}-${two(now.getMonth() + 1)}-${two(now.getDate())} ${two(now.getHours())}-${two(now.getMinutes())}-${two(now.getSeconds())}.${ending}`;
+  }
+
+  /** Hands a file over: the order first, then its bytes. The row shows how it goes on. @param {File} file */
+  async function hand(file) {
+    const form = field().form;
+    const [driveId, folderId] = form.folder.value.split('|');
+    const order = { route: 'upload', name: nameOf(file), size: file.size, contentType: file.type, driveId, folderId, conflictBehavior: form.conflict.value };
+    const answer = await fetch('/api/v1/transfers', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(order) });
+    const body = await answer.json();
+    if (!answer.ok) throw new Error([body.title, body.detail, body.advice].filter(Boolean).join(' '));
+    const put = await fetch(answer.headers.get('Location') + '/content', { method: 'PUT', headers: { 'Content-Type': file.type || 'application/octet-stream' }, body: file });
+    if (!put.ok) throw new Error((await put.json()).title);
+  }
+
+  /** @param {File[]} files */
+  async function handAll(files) {
+    say(files.length === 1 ? 'Handing over 1 file.' : `Handing over ${files.length} files.`);
+    for (const file of files) {
+      try {
+        await hand(file);
+      } catch (e) {
+        say(`${nameOf(file)}: ${e.message}`);
+      }
+    }
+  }
+
+  /** @param {DataTransfer} data @returns {Promise<void>} */
+  async function take(data) {
+    const files = [...data.files]; // before anything is awaited: the browser empties data then
+    const found = addresses(data);
+    const web = found.filter(isWeb);
+    if (web.length) return addLines(web);
+    const inline = (await Promise.all(found.filter((s) => s.startsWith('data:')).map(fileOf))).filter(Boolean);
+    const all = inline.length ? inline : files.filter((f) => f.size > 0);
+    if (all.length) return handAll(all);
+    say('There is no picture and no link in that.');
+  }
+
+  document.addEventListener('paste', (e) => {
+    if (!field() || !e.clipboardData || document.querySelector('dialog[open]')) return;
+    const other = e.target.closest?.('input, select, textarea:not(#urls)');
+    const text = e.clipboardData.getData('text/plain').trim();
+    if (other || text && !(text.startsWith('data:') && text.length > 300000)) return;
+    if (!e.clipboardData.files.length && !text) return;
+    e.preventDefault();
+    if (text) fileOf(text).then((f) => f && handAll([f]));
+    else take(e.clipboardData);
+  });
+
+  let depth = 0;
+  const mark = (on) => document.getElementById('save')?.classList.toggle('over', on);
+  document.addEventListener('dragenter', (e) => { if (field()) { depth++; mark(true); e.preventDefault(); } });
+  document.addEventListener('dragleave', () => { depth = Math.max(0, depth - 1); if (!depth) mark(false); });
+  document.addEventListener('dragover', (e) => { if (field()) e.preventDefault(); });
+  document.addEventListener('drop', (e) => {
+    depth = 0;
+    mark(false);
+    if (!field() || !e.dataTransfer) return;
+    e.preventDefault();
+    take(e.dataTransfer);
+  });
+
+  // Ctrl+Enter sends from the field.
+  document.addEventListener('keydown', (e) => {
+    if (e.key === 'Enter' && (e.ctrlKey || e.metaKey) && e.target === field()) {
+      e.preventDefault();
+      field().form.requestSubmit(field().form.querySelector('.primary'));
+    }
+  });
+
+  // The folder picker opens in a dialog; its links and forms stay inside (hx-boost).
+  document.addEventListener('click', async (e) => {
+    const dialog = /** @type {HTMLDialogElement} */ (document.getElementById('picker'));
+    const open = e.target.closest('[data-picker]');
+    if (open && dialog && window.htmx && !e.ctrlKey && !e.metaKey) {
+      e.preventDefault();
+      await htmx.ajax('GET', open.href, { target: '#picker', swap: 'innerHTML' });
+      if (dialog.firstElementChild) dialog.showModal();
+      return;
+    }
+    const use = e.target.closest('[data-use]');
+    if (use && dialog?.open) {
+      e.preventDefault();
+      choose(use.getAttribute('data-use'), use.getAttribute('data-path'));
+      dialog.close();
+    } else if (e.target === dialog) {
+      dialog.close();
+    }
+  });
+
+  /** @param {string} value @param {string} path */
+  function choose(value, path) {
+    const select = /** @type {HTMLSelectElement} */ (document.getElementById('folder'));
+    if (![...select.options].some((o) => o.value === value)) select.add(new Option(path, value), 0);
+    select.value = value;
+    select.focus();
+  }
+})();

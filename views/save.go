@@ -1,0 +1,41 @@
+package views
+
+import "fmt"
+
+// hasBad reports whether a line was refused.
+func hasBad(lines []Line) bool {
+	for _, l := range lines {
+		if l.Tone == Bad {
+			return true
+		}
+	}
+	return false
+}
+
+// linesSummary counts what became of the lines.
+func linesSummary(f SaveForm) string {
+	bad, there := 0, 0
+	for _, l := range f.Lines {
+		switch l.Tone {
+		case Bad:
+			bad++
+		case Resting:
+			there++
+		}
+	}
+	s := fmt.Sprintf("%s on the way", count(f.Started, "link is", "links are"))
+	if there > 0 {
+		s += fmt.Sprintf(", %s saved here before", count(there, "was", "were"))
+	}
+	if bad > 0 {
+		s += fmt.Sprintf(", %s mending", count(bad, "needs", "need"))
+	}
+	return s + "."
+}
+
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
