@@ -164,7 +164,7 @@ var kindOfCode = map[string]error{
 	"uploadsessionnotfound": ErrSessionGone, "uploadsessionfailed": ErrSessionGone,
 	"provisioningnotallowed": ErrNoDrive, "resourcebeingprovisioned": ErrNoDrive,
 	"maxfilesizeexceeded": ErrTooLarge, "maxstreamsizeexceeded": ErrTooLarge, "maxfragmentlengthexceeded": ErrTooLarge,
-	"pathistoolong": ErrBadName, "pathtoodeep": ErrBadName, "invalidpath": ErrBadName, "parameteristoolong": ErrBadName,
+	"pathistoolong": ErrBadName, "pathtoodeep": ErrBadName, "invalidpath": ErrBadName, "invalidname": ErrBadName, "parameteristoolong": ErrBadName,
 	"servicenotavailable": ErrUnavailable, "servicereadonly": ErrUnavailable,
 }
 

@@ -62,6 +62,7 @@ func TestErrorsOfGraphHaveOneKind(t *testing.T) {
 		"507-full":           {kind: onedrive.ErrQuota, code: "quotaLimitReached"},
 		"509-bandwidth":      {kind: onedrive.ErrThrottled, wait: time.Minute},
 		"403-malware":        {kind: onedrive.ErrMalware, code: "virusSuspicious"},
+		"403-virus-inside":   {kind: onedrive.ErrMalware, code: "virusSuspicious"},
 		"403-provisioning":   {kind: onedrive.ErrNoDrive, code: "provisioningNotAllowed"},
 		"501-not-supported":  {kind: onedrive.ErrNotSupported, code: "notSupported"},
 		"302-redirect":       {kind: onedrive.ErrForeignHost},

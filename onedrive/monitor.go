@@ -2,6 +2,7 @@ package onedrive
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -110,21 +111,21 @@ func judge(op string, a answer) (AsyncJobStatus, error) {
 	return job, nil
 }
 
-// judgeRefusal is for 4xx and 5xx without a status that ends the job. A 401 or a 5xx says
-// something about the monitor, not about the job; only a full drive and a refusal with a code end it.
+// judgeRefusal is for 4xx and 5xx without a status that ends the job. A refusal whose code says
+// why the file cannot be saved is the job's end; anything else, a 401 and a plain 5xx among it,
+// says something about the monitor and not about the job.
 func judgeRefusal(op string, a answer, job AsyncJobStatus) (AsyncJobStatus, error) {
 	e := newError(op, a)
+	passing := e.kind == ErrUnavailable || e.kind == ErrUnauthenticated
 	switch {
 	case e.kind == ErrThrottled:
-	case e.kind == ErrQuota, job.Code != "" && a.status < 500 && a.status != http.StatusUnauthorized && a.status != http.StatusRequestTimeout:
+		return job, e
+	case e.kind == ErrQuota, !passing && job.Code != "" && (a.status < 500 || kindOfCode[strings.ToLower(job.Code)] != nil):
 		job.State = JobFailed
-		if job.Code == "" {
-			job.Code = "quotaLimitReached"
-		}
+		job.Code = cmp.Or(job.Code, "quotaLimitReached")
 		return job, nil
-	default:
-		e.kind = ErrUnavailable
 	}
+	e.kind = ErrUnavailable
 	return job, e
 }
 

@@ -60,6 +60,7 @@ func TestMonitorStatusUnderstandsEveryShape(t *testing.T) {
 		{file: "200-canceled", state: cancelled, percent: -1},
 		{file: "200-error-envelope", state: failed, percent: -1, code: "virusSuspicious"},
 		{file: "409-name-exists", state: failed, percent: -1, code: "nameAlreadyExists"},
+		{file: "500-name-exists", state: failed, percent: -1, code: "nameAlreadyExists"},
 		{file: "507-full", state: failed, percent: -1, code: "quotaLimitReached"},
 		{file: "303-but-failed", state: failed, percent: 100},
 

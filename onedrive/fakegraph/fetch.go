@@ -200,15 +200,16 @@ func (s *Server) receive(ctx context.Context, j *job, res *http.Response) (*inta
 		case in.size > nativeLimit:
 			free()
 			return nil, errors.New("The source is too large")
-		case n < 16<<10:
-			if in.size == 0 { // an empty file is kept as one
-				in.keep = true
-			}
-			return in, nil
 		}
 		if e := s.pace(ctx, j, in.size, start); e != nil {
 			free()
 			return nil, e
+		}
+		if n < 16<<10 {
+			if in.size == 0 { // an empty file is kept as one
+				in.keep = true
+			}
+			return in, nil
 		}
 	}
 }

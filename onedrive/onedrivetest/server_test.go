@@ -19,3 +19,14 @@ func TestTokensChangeOnlyWhenTheyAreStale(t *testing.T) {
 		t.Errorf("a stale token was given again")
 	}
 }
+
+func TestClientsAreSignedIn(t *testing.T) {
+	s := onedrivetest.NewServer(t)
+	want := map[string]string{"robin@demo.example": "personal", "alex@work.example": "business"}
+	for login, driveType := range want {
+		drive, err := s.Client(t, login).Drive(t.Context(), "")
+		if err != nil || drive.DriveType != driveType || drive.ID == "" {
+			t.Errorf("Drive of %s = %+v, %v; want driveType %s", login, drive, err, driveType)
+		}
+	}
+}
