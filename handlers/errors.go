@@ -83,6 +83,8 @@ var requests = map[string]words{
 	"folderNotFound":     {404, "This folder does not exist any more.", "Nothing was saved.", "Choose another folder."},
 	"folderAccessDenied": {403, "OneDrive does not let you into this folder.", "", "Choose another folder."},
 	"noDrive":            {404, "This account has no OneDrive.", "", "Open onedrive.com once with this account, or sign in with another."},
+	"connectInvalid":     {400, "This is not how the extension asks to be connected.", "Nothing was connected.", "Open the extension's settings and press Connect there."},
+	"codeInvalid":        {400, "This code cannot be used any more.", "Nothing was connected.", "Press Connect in the extension's settings again."},
 	"signInRequired":     {401, "Microsoft asks you to sign in again.", "Your list is kept.", "Sign in, then go on."},
 	"internal":           {500, "Something went wrong in Skylift.", "It has been noted.", "Try again; if it happens again, tell whoever runs this server."},
 }
@@ -227,6 +229,7 @@ var kinds = []struct {
 	{transfer.ErrUnavailable, "storeUnavailable"},
 	{auth.ErrNotFound, "notFound"},
 	{auth.ErrTooManyDevices, "tooManyDevices"},
+	{auth.ErrBadCode, "codeInvalid"},
 	{auth.ErrSignInRequired, "signInRequired"},
 	{onedrive.ErrUnauthenticated, "signInRequired"},
 	{onedrive.ErrNoDrive, "noDrive"},

@@ -102,7 +102,7 @@ func (h *Handler) newEcho() *echo.Echo {
 	e.HideBanner, e.HidePort = true, true
 	e.IPExtractor = ipExtractor(h.o.TrustedProxies)
 	e.HTTPErrorHandler = h.onError
-	e.Use(h.observe, h.recoverPanic, h.securityHeaders)
+	e.Use(h.observe, h.recoverPanic, h.securityHeaders, cors)
 	h.table = h.routes()
 	for _, r := range h.table {
 		e.Add(r.method, r.path, h.guard(r)(r.serve))

@@ -111,6 +111,9 @@ func (h *Handler) limitRate(r route, next echo.HandlerFunc) echo.HandlerFunc {
 		if u, ok := user(c); ok {
 			key = "user " + u.ID
 		}
+		if d, ok := device(c); ok { // each device by itself: a script that hurries holds up no browser
+			key = "device " + d.ID
+		}
 		if wait, ok := h.limits.allow(r.bucket, key, h.now()); !ok {
 			return rateError{wait}
 		}

@@ -43,6 +43,9 @@ func (h *Handler) routes() []route {
 		h.folderRoutes(),
 		h.settingsRoutes(),
 		h.apiRoutes(),
+		h.deviceRoutes(),
+		h.extensionRoutes(),
+		h.openAPIRoutes(),
 		h.serviceRoutes(),
 	)
 }
