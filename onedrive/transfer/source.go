@@ -91,6 +91,10 @@ func setDefault[T int | int64 | time.Duration | string](v *T, to T) {
 // Close drops idle connections.
 func (s *Source) Close() { s.http.CloseIdleConnections() }
 
+// RoundTripper is the guarded transport below the client: it connects to public addresses and
+// those of Allow only, follows nothing and adds nothing.
+func (s *Source) RoundTripper() http.RoundTripper { return s.http.Transport }
+
 // Check judges an address by its looks: a *RequestError with sourceRefused for private addresses,
 // local names and ports of other protocols. What a name resolves to is judged when it is dialled.
 func (s *Source) Check(u *url.URL) error { return s.guard.check(u) }

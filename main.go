@@ -1,0 +1,376 @@
+// Skylift saves pictures and files from the web into people's OneDrive.
+//
+// main reads the settings, builds the parts, joins them, listens, and stops them in order; it is
+// the only place that decides which part gets what.
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/sync/errgroup"
+
+	"skylift/auth"
+	"skylift/handlers"
+	"skylift/onedrive"
+	"skylift/onedrive/fakegraph"
+	"skylift/onedrive/transfer"
+	"skylift/onedrive/transfer/natsd"
+)
+
+// The stages of a stop: streams and requests get drainTime, running transfers handOverTime to
+// store where they are. All of it is crash-safe, so an end of patience loses nothing.
+const (
+	drainTime    = 5 * time.Second
+	handOverTime = 25 * time.Second
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	err := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "skylift:", err)
+		os.Exit(1)
+	}
+}
+
+// run is the whole program: it returns when ctx ends and everything has stopped, or when it
+// cannot start.
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
+	s, err := readSettings(args, environ, stdout)
+	if err != nil {
+		return err
+	}
+	ln, err := net.Listen("tcp", s.Listen)
+	if err != nil {
+		return fmt.Errorf("%sLISTEN: %w", prefix, err)
+	}
+	defer ln.Close()
+	if s.URL == "" {
+		s.URL = "http://" + publicHost(s.Listen, ln.Addr())
+	}
+	a := &app{settings: s, log: newLog(stderr, s.Log), registry: prometheus.NewRegistry()}
+	if err := a.build(ctx); err != nil {
+		return errors.Join(err, a.close())
+	}
+	a.announce(stdout)
+	err = a.serve(ctx, ln)
+	return errors.Join(err, a.close())
+}
+
+// app is the running program's parts.
+type app struct {
+	*settings
+	log      *slog.Logger
+	registry *prometheus.Registry
+
+	node      *natsd.Node
+	microsoft *fakegraph.Server // nil unless this is the demo
+	graph     *onedrive.Graph
+	source    *transfer.Source
+	tokens    *auth.Tokens
+	store     *transfer.Store
+	runner    *transfer.Runner
+	web       *handlers.Handler
+}
+
+// build makes the parts from the bottom up. Nothing listens yet but the embedded NATS, in memory.
+func (a *app) build(ctx context.Context) (err error) {
+	demo := a.demo()
+	if demo {
+		a.useStandIn()
+	}
+	a.source = transfer.NewSource(transfer.SourceOptions{Allow: a.AllowSources, MaxBytes: int64(a.MaxBytes)})
+	if demo {
+		a.microsoft = fakegraph.New(fakegraph.Options{Prefix: "/demo", Fetch: a.source.RoundTripper()})
+	}
+	a.node, err = natsd.Start(natsd.Options{Dir: a.Data, URL: a.NATS, Replicas: a.NATSReplicas, Log: a.log})
+	if err != nil {
+		return fmt.Errorf("start the store: %w", err)
+	}
+	keys, err := a.keyring(ctx)
+	if err != nil {
+		return err
+	}
+	a.graph, err = onedrive.New(onedrive.Config{GraphURL: a.GraphURL, Hosts: a.MicrosoftHosts, UserAgent: "NONISV|Skylift|Skylift/1.0"})
+	if err != nil {
+		return fmt.Errorf("%sGRAPH_URL: %w", prefix, err)
+	}
+	parts, err := a.signIn(ctx, keys)
+	if err != nil {
+		return fmt.Errorf("open the sign-in store: %w", err)
+	}
+	if err := a.saving(ctx, keys, parts); err != nil {
+		return err
+	}
+	a.web = handlers.New(*parts)
+	return nil
+}
+
+// useStandIn points everything at the stand-in that is mounted beside the pages.
+func (a *app) useStandIn() {
+	_, host, _ := strings.Cut(a.URL, "://")
+	a.ClientID, a.ClientSecret = "demo", "demo"
+	a.LoginURL, a.GraphURL = a.URL+"/demo", a.URL+"/demo/v1.0"
+	a.MicrosoftHosts = append(a.MicrosoftHosts, withPort(host, a.secure()))
+	a.AllowSources = append(a.AllowSources, withPort(host, a.secure()))
+}
+
+// keyring opens the keys that seal tokens: those of the settings, else those of the data
+// folder. On a cluster without SKYLIFT_KEYS all instances share what the first one made.
+func (a *app) keyring(ctx context.Context) (*auth.Keyring, error) {
+	switch {
+	case a.Keys != "":
+		return auth.OpenKeyring(a.Keys)
+	case a.node.Shared():
+		a.log.Warn("the keys that seal tokens are kept on the cluster, beside what they seal: set SKYLIFT_KEYS to keep them apart")
+		return auth.SharedKeyring(ctx, a.node.JetStream(), a.node.Replicas())
+	case a.Data == natsd.Memory:
+		return auth.OpenKeyring(auth.NewKey())
+	default:
+		return auth.LoadOrCreateKeyring(a.Data)
+	}
+}
+
+// signIn opens what knows who the user is, and begins the web side's options with it.
+func (a *app) signIn(ctx context.Context, keys *auth.Keyring) (*handlers.Options, error) {
+	js, replicas := a.node.JetStream(), a.node.Replicas()
+	base, err := url.Parse(a.URL)
+	if err != nil {
+		return nil, err
+	}
+	o := &handlers.Options{URL: base, Demo: a.microsoft != nil, Log: a.log, Metrics: a.registry, EmbedOrigins: a.EmbedOrigins, TrustedProxies: networks(a.TrustedProxies)}
+	o.Provider = auth.NewProvider(auth.Config{
+		ClientID: a.ClientID, ClientSecret: a.ClientSecret, Tenant: a.Tenant, LoginURL: a.LoginURL,
+		RedirectURL: a.URL + "/auth/callback", HTTP: onedrive.NewHTTPClient(),
+	})
+	if a.tokens, err = auth.OpenTokens(ctx, js, replicas, keys, o.Provider); err != nil {
+		return nil, err
+	}
+	if o.Users, err = auth.OpenUsers(ctx, js, replicas); err != nil {
+		return nil, err
+	}
+	if o.Devices, err = auth.OpenDevices(ctx, js, replicas); err != nil {
+		return nil, err
+	}
+	if o.Pendings, err = auth.OpenPendings(ctx, js, replicas, keys, auth.PendingOptions{Secure: a.secure()}); err != nil {
+		return nil, err
+	}
+	if o.Sessions, err = auth.OpenSessions(ctx, js, replicas, keys, auth.SessionOptions{Secure: a.secure()}); err != nil {
+		return nil, err
+	}
+	o.Tokens = a.tokens
+	return o, nil
+}
+
+// saving opens the transfers and everything that moves bytes, and completes the web side's options.
+func (a *app) saving(ctx context.Context, keys *auth.Keyring, o *handlers.Options) (err error) {
+	a.store, err = transfer.OpenStore(ctx, a.node.JetStream(), a.node.Conn(), transfer.StoreOptions{
+		Replicas: a.node.Replicas(), Sealer: keys, Retention: a.Retention,
+	})
+	if err != nil {
+		return fmt.Errorf("open the transfers: %w", err)
+	}
+	saver := transfer.NewSaver(transfer.SaverOptions{
+		Client: a.client, Native: a.Native, Stall: a.NativeStall, MaxBytes: int64(a.MaxBytes), Source: a.source, Log: a.log,
+	})
+	a.runner = transfer.NewRunner(a.store, saver, transfer.RunnerOptions{Instance: a.instance(), Log: a.log})
+	o.Store, o.Runner, o.Saver, o.Client, o.Ready = a.store, a.runner, saver, a.client, a.ready
+	return nil
+}
+
+// instance names this process among those of a cluster; alone it needs no name, since the lock
+// on the data folder says who owns everything.
+func (a *app) instance() string {
+	if !a.node.Shared() {
+		return ""
+	}
+	return strings.ToLower(rand.Text())
+}
+
+// client is the Graph client of a user. Its token is fetched, and refreshed when Graph refuses
+// it, by each call; a sign-in that is gone is an onedrive.ErrUnauthenticated.
+func (a *app) client(_ context.Context, userID string) (*onedrive.Client, error) {
+	return a.graph.Client(func(ctx context.Context, stale string) (string, error) {
+		token, err := a.tokens.Access(ctx, userID, stale)
+		if errors.Is(err, auth.ErrSignInRequired) {
+			return "", fmt.Errorf("%w: %w", onedrive.ErrUnauthenticated, err)
+		}
+		return token, err
+	}), nil
+}
+
+// ready reports why transfers cannot be accepted now.
+func (a *app) ready(context.Context) error {
+	if !a.node.Conn().IsConnected() {
+		return errors.New("the store is not connected")
+	}
+	return a.node.Space()
+}
+
+// announce tells whoever started the program where to go.
+func (a *app) announce(out io.Writer) {
+	fmt.Fprintf(out, "Skylift is at %s\n", a.URL)
+	if a.microsoft != nil {
+		fmt.Fprintf(out, "This is a demo: Microsoft is played by a built-in stand-in, nothing reaches a real OneDrive.\n"+
+			"Its drives are at %[1]s/demo/drive, its dials for faults at %[1]s/demo/control.\n", a.URL)
+	}
+	fmt.Fprintf(out, "Press Ctrl+C to stop.\n")
+}
+
+// serve answers until ctx ends, then lets requests finish and transfers store where they are.
+func (a *app) serve(ctx context.Context, ln net.Listener) error {
+	g, ctx := errgroup.WithContext(ctx)
+	web := &http.Server{Handler: a.handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10}
+	web.RegisterOnShutdown(a.web.Drain)
+	a.listen(ctx, g, web, ln)
+	if err := a.listenMetrics(ctx, g); err != nil {
+		return err
+	}
+	if err := a.runner.Start(ctx); err != nil {
+		return err
+	}
+	g.Go(func() error {
+		<-ctx.Done()
+		ctx, cancel := context.WithTimeout(context.Background(), handOverTime)
+		defer cancel()
+		return a.runner.Stop(ctx)
+	})
+	return g.Wait()
+}
+
+// listen serves on ln until ctx ends.
+func (a *app) listen(ctx context.Context, g *errgroup.Group, srv *http.Server, ln net.Listener) {
+	srv.ErrorLog = slog.NewLogLogger(a.log.Handler(), slog.LevelDebug)
+	g.Go(func() error {
+		if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	g.Go(func() error {
+		<-ctx.Done()
+		ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+		defer cancel()
+		if srv.Shutdown(ctx) != nil {
+			return srv.Close()
+		}
+		return nil
+	})
+}
+
+// listenMetrics serves /metrics on a listener of its own. When its default address is taken,
+// most likely by another Skylift, this one runs without.
+func (a *app) listenMetrics(ctx context.Context, g *errgroup.Group) error {
+	if a.Metrics == off {
+		return nil
+	}
+	ln, err := net.Listen("tcp", a.Metrics)
+	if err != nil {
+		if a.set["METRICS"] {
+			return fmt.Errorf("%sMETRICS: %w", prefix, err)
+		}
+		a.log.Warn("metrics are off: their address is taken", "address", a.Metrics)
+		return nil
+	}
+	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{}))
+	a.listen(ctx, g, &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}, ln)
+	return nil
+}
+
+// handler is the pages and, in the demo, the stand-in beside them. No ServeMux: it would
+// redirect drive paths that it finds unclean.
+func (a *app) handler() http.Handler {
+	if a.microsoft == nil {
+		return a.web
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/demo/") {
+			a.microsoft.ServeHTTP(w, r)
+			return
+		}
+		a.web.ServeHTTP(w, r)
+	})
+}
+
+// close ends what build began, in the opposite order. Parts that were never built are skipped.
+func (a *app) close() error {
+	if a.store != nil {
+		a.store.Close()
+	}
+	if a.source != nil {
+		a.source.Close()
+	}
+	if a.node == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	return a.node.Close(ctx)
+}
+
+// publicHost is the host and port that people reach the listener by: the name that was asked
+// for with the port that it got.
+func publicHost(listen string, addr net.Addr) string {
+	host, _, _ := net.SplitHostPort(listen)
+	_, port, _ := net.SplitHostPort(addr.String())
+	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, port)
+}
+
+// withPort adds the scheme's port to a host that has none.
+func withPort(host string, secure bool) string {
+	if _, _, err := net.SplitHostPort(host); err == nil {
+		return host
+	}
+	if secure {
+		return net.JoinHostPort(host, "443")
+	}
+	return net.JoinHostPort(host, "80")
+}
+
+// networks are the proxies' addresses as networks; the settings have been checked before.
+func networks(proxies []string) (nets []netip.Prefix) {
+	for _, p := range proxies {
+		if n, err := netip.ParsePrefix(p); err == nil {
+			nets = append(nets, n.Masked())
+		} else if a, err := netip.ParseAddr(p); err == nil {
+			nets = append(nets, netip.PrefixFrom(a, a.BitLen()))
+		}
+	}
+	return nets
+}
+
+// newLog writes text to a terminal and JSON elsewhere.
+func newLog(w io.Writer, level slog.Level) *slog.Logger {
+	o := &slog.HandlerOptions{Level: level}
+	if f, ok := w.(*os.File); ok {
+		if fi, err := f.Stat(); err == nil && fi.Mode()&os.ModeCharDevice != 0 {
+			return slog.New(slog.NewTextHandler(w, o))
+		}
+	}
+	return slog.New(slog.NewJSONHandler(w, o))
+}

@@ -1,0 +1,210 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// TestOneURLEndToEnd runs the whole program as a newcomer starts it, and goes one URL's way:
+// sign in, save, follow the events, find the file in the demo drive.
+func TestOneURLEndToEnd(t *testing.T) {
+	p := start(t, t.TempDir())
+	c := p.signIn(t, "robin@demo.example")
+	saved := c.post(t, "/api/v1/transfers", `{"sourceUrl":"`+p.url+`/demo/samples/meadow.jpg"}`)
+	missing := c.post(t, "/api/v1/transfers", `{"sourceUrl":"`+p.url+`/demo/samples/missing.jpg"}`)
+	last := c.follow(t, saved.ID, missing.ID)
+
+	if got := last[saved.ID]; got.State != "completed" || got.Item.Size <= 0 {
+		t.Errorf("the good URL ended as %+v, want completed with an item", got)
+	}
+	if got := last[missing.ID]; got.State != "failed" || got.Error.Code != "sourceNotFound" {
+		t.Errorf("the missing URL ended as %+v, want failed with sourceNotFound", got)
+	}
+}
+
+// program is a running Skylift.
+type program struct {
+	url  string
+	end  context.CancelFunc
+	done chan error
+}
+
+// start runs the program on a free port with its data in dir until the test ends.
+func start(t *testing.T, dir string, args ...string) *program {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	out, in := io.Pipe()
+	log := &testLog{t: t}
+	p := &program{end: cancel, done: make(chan error, 1)}
+	go func() {
+		p.done <- run(ctx, append([]string{"-listen", "localhost:0", "-data", dir, "-metrics", ""}, args...), nil, in, log)
+		in.Close()
+	}()
+	t.Cleanup(func() { p.stop(t); log.close() })
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		if _, address, ok := strings.Cut(lines.Text(), "Skylift is at "); ok {
+			p.url = address
+			go func() { _, _ = io.Copy(io.Discard, out) }() // ends when run closes in
+			return p
+		}
+	}
+	t.Fatalf("the program did not start: %v", <-p.done)
+	return nil
+}
+
+// stop ends the program as an interrupt does; a second stop does nothing.
+func (p *program) stop(t *testing.T) {
+	t.Helper()
+	p.end()
+	if err, ok := <-p.done; ok && err != nil {
+		t.Errorf("the program ended with %v", err)
+	}
+	select {
+	case <-p.done:
+	default:
+		close(p.done)
+	}
+}
+
+// testLog hands the program's log to the test, and refuses lines after its end.
+type testLog struct {
+	mu sync.Mutex
+	t  *testing.T
+}
+
+func (l *testLog) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.t != nil {
+		l.t.Log(strings.TrimSpace(string(b)))
+	}
+	return len(b), nil
+}
+
+func (l *testLog) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.t = nil
+}
+
+// caller is a person's browser as far as cookies go.
+type caller struct {
+	http *http.Client
+	base string
+}
+
+// signIn goes through the stand-in's sign-in as somebody whom it knows already.
+func (p *program) signIn(t *testing.T, login string) *caller {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &caller{base: p.url, http: &http.Client{Jar: jar, Timeout: 20 * time.Second}}
+	c.http.CheckRedirect = func(r *http.Request, _ []*http.Request) error {
+		if strings.HasSuffix(r.URL.Path, "/oauth2/v2.0/authorize") {
+			q := r.URL.Query()
+			q.Set("prompt", "none")
+			q.Set("login_hint", login)
+			r.URL.RawQuery = q.Encode()
+		}
+		return nil
+	}
+	if body := c.get(t, p.url+"/auth/login"); !regexp.MustCompile(`(?i)sign out`).MatchString(body) {
+		t.Fatalf("not signed in: %s", body)
+	}
+	return c
+}
+
+// seen is what these tests read of a Transfer.
+type seen struct {
+	ID, State, Route, Name string
+	Item                   *struct {
+		Size   int64
+		WebURL string
+	}
+	Error *struct{ Code, Message, Advice string }
+}
+
+func (c *caller) get(t *testing.T, address string) string {
+	t.Helper()
+	if _, err := url.Parse(address); err != nil {
+		t.Fatal(err)
+	}
+	res, err := c.http.Get(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+	if err != nil || res.StatusCode != http.StatusOK {
+		t.Fatalf("GET %s: %s %v", address, res.Status, err)
+	}
+	return string(body)
+}
+
+func (c *caller) post(t *testing.T, path, body string) (s seen) {
+	t.Helper()
+	res, err := c.http.Post(c.base+path, "application/json", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusAccepted {
+		text, _ := io.ReadAll(res.Body)
+		t.Fatalf("POST %s: %s %s", path, res.Status, text)
+	}
+	if err := json.NewDecoder(res.Body).Decode(&s); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// follow reads the event stream until all of the transfers are final.
+func (c *caller) follow(t *testing.T, ids ...string) map[string]seen {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+"/api/v1/events", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Last-Event-ID", "1024") // a short transfer may have ended before this stream opened
+	stream := *c.http
+	stream.Timeout = 0
+	res, err := stream.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	last, open := map[string]seen{}, map[string]bool{}
+	for _, id := range ids {
+		open[id] = true
+	}
+	for lines := bufio.NewScanner(res.Body); len(open) > 0 && lines.Scan(); {
+		data, ok := strings.CutPrefix(lines.Text(), "data: ")
+		var s seen
+		if !ok || json.Unmarshal([]byte(data), &s) != nil {
+			continue
+		}
+		last[s.ID] = s
+		if s.State == "completed" || s.State == "failed" || s.State == "cancelled" {
+			delete(open, s.ID)
+		}
+	}
+	if len(open) > 0 {
+		t.Fatalf("still open when the stream ended: %v; last seen %v", open, last)
+	}
+	return last
+}

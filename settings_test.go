@@ -1,0 +1,84 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestSettings(t *testing.T) {
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte("s3cret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name string
+		args []string
+		env  []string
+		ok   func(*settings) bool
+	}{
+		{"nothing set is the demo on localhost:8080", nil, nil, func(s *settings) bool {
+			return s.demo() && s.Listen == "localhost:8080" && s.Data == "data" && s.NativeStall == time.Minute && s.MaxBytes == 10<<30
+		}},
+		{"a flag wins over its variable", []string{"-listen", "localhost:1"}, []string{"SKYLIFT_LISTEN=localhost:2"}, func(s *settings) bool { return s.Listen == "localhost:1" }},
+		{"a flag's name has hyphens", []string{"-native-stall=5s"}, nil, func(s *settings) bool { return s.NativeStall == 5*time.Second }},
+		{"a secret comes from a file", nil, []string{"SKYLIFT_CLIENT_ID=id", "SKYLIFT_CLIENT_SECRET_FILE=" + secret}, func(s *settings) bool {
+			return !s.demo() && s.ClientSecret == "s3cret"
+		}},
+		{"empty metrics is off", nil, []string{"SKYLIFT_METRICS="}, func(s *settings) bool { return s.Metrics == off }},
+		{"lists split at commas", nil, []string{"SKYLIFT_ALLOW_SOURCES=localhost:1,[::1]:2"}, func(s *settings) bool { return len(s.AllowSources) == 2 }},
+		{"sizes as people write them", nil, []string{"SKYLIFT_MAX_BYTES=1.5MB"}, func(s *settings) bool { return s.MaxBytes == 1500000 }},
+		{"a trailing slash of the address goes", nil, []string{"SKYLIFT_URL=https://skylift.example/"}, func(s *settings) bool {
+			return s.URL == "https://skylift.example" && s.secure()
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s, err := readSettings(tt.args, tt.env, io.Discard)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !tt.ok(s) {
+				t.Errorf("got %+v", s)
+			}
+		})
+	}
+}
+
+func TestAllProblemsAreReportedAtOnce(t *testing.T) {
+	_, err := readSettings(nil, []string{
+		"SKYLIFT_LISTEN=8080", "SKYLIFT_URL=skylift.example", "SKYLIFT_CLIENT_ID=id", "SKYLIFT_TENANT=mars", "SKYLIFT_NATIVE=perhaps",
+		"SKYLIFT_NATIVE_STALL=0s", "SKYLIFT_ALLOW_SOURCES=localhost", "SKYLIFT_EMBED_ORIGINS=intranet", "SKYLIFT_TRUSTED_PROXIES=proxy",
+		"SKYLIFT_KEYS=short", "SKYLIFT_METRICS=no", "SKYLIFT_LISTENN=x",
+	}, io.Discard)
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, name := range []string{"LISTEN:", "URL:", "CLIENT_ID:", "TENANT:", "NATIVE:", "NATIVE_STALL:", "ALLOW_SOURCES:", "EMBED_ORIGINS:", "TRUSTED_PROXIES:", "KEYS:", "METRICS:", "LISTENN:"} {
+		if !strings.Contains(err.Error(), prefix+name) {
+			t.Errorf("%s%s is not in %v", prefix, name, err)
+		}
+	}
+	_, err = readSettings(nil, []string{"SKYLIFT_MAX_BYTES=lots", "SKYLIFT_NATIVE_STALL=soon", "SKYLIFT_LOG=loud"}, io.Discard)
+	for _, name := range []string{"MAX_BYTES:", "NATIVE_STALL:", "LOG:"} {
+		if err == nil || !strings.Contains(err.Error(), prefix+name) {
+			t.Errorf("%s%s is not in %v", prefix, name, err)
+		}
+	}
+}
+
+func TestHelpPrintsEverySetting(t *testing.T) {
+	var out strings.Builder
+	if _, err := readSettings([]string{"-h"}, nil, &out); !errors.Is(err, flag.ErrHelp) {
+		t.Fatalf("got error %v, want flag.ErrHelp", err)
+	}
+	for _, f := range fields() {
+		if !strings.Contains(out.String(), prefix+variable(f)+" ") {
+			t.Errorf("%s%s is not in the table", prefix, variable(f))
+		}
+	}
+}
