@@ -241,6 +241,7 @@ func TestForgedIDTokensAreRefused(t *testing.T) {
 	h.keys = append(h.keys,
 		h.jwk("msa", foreign, h.URL+"/"+ConsumersTenant+"/v2.0"),
 		h.jwk("tenant", foreign, h.URL+"/"+alex.TenantID+"/v2.0"),
+		h.jwk("plain", foreign, ""),
 		map[string]any{"kty": "oct", "kid": "oct", "k": "c2VjcmV0"})
 	with := func(change map[string]any) func(string) string {
 		return func(nonce string) string {
@@ -296,6 +297,16 @@ func TestForgedIDTokensAreRefused(t *testing.T) {
 			claims := h.goodClaims(n)
 			claims["tid"], claims["oid"], claims["iss"] = alex.TenantID, alex.ObjectID, h.URL+"/"+alex.TenantID+"/v2.0"
 			return sign(t, foreign, jose.RS256, "msa", claims)
+		}},
+		{"issuer of a foreign host with a key of no issuer", func(n string) string {
+			claims := h.goodClaims(n)
+			claims["iss"] = "https://evil.example/" + robin.TenantID + "/v2.0"
+			return sign(t, foreign, jose.RS256, "plain", claims)
+		}},
+		{"tid of another tenant with a key of no issuer", func(n string) string {
+			claims := h.goodClaims(n)
+			claims["tid"] = alex.TenantID
+			return sign(t, foreign, jose.RS256, "plain", claims)
 		}},
 		{"payload swapped after signing", func(n string) string {
 			good, bad := sign(t, own, jose.RS256, "k1", h.goodClaims(n)), unsigned(h.goodClaims(n))

@@ -120,7 +120,10 @@ func TestBrokenCookiesGiveAFreshSession(t *testing.T) {
 	var b browser
 	b.signIn(t, s, robin)
 	good := b.cookies[0].Value
-	panel := openSessions(t, js, SessionOptions{Panel: true})
+	panel, err := OpenSessions(t.Context(), js, 1, s.keyring, SessionOptions{Panel: true})
+	if err != nil {
+		t.Fatal(err)
+	}
 	otherKeys := openSessions(t, js, SessionOptions{})
 	for name, value := range map[string]string{
 		"empty": "", "short": good[1:], "long": good + "A", "another": randomToken(""), "a wildcard": ">", "dots": "..", "huge": strings.Repeat("A", 4000),
