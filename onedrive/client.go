@@ -157,7 +157,7 @@ func (c *Client) do(ctx context.Context, r request, into any) (answer, error) {
 	}
 	if into != nil {
 		if err := json.Unmarshal(a.body, into); err != nil {
-			return a, &Error{Op: r.op, Status: a.status, kind: ErrUnavailable, cause: errors.New("the answer is not the JSON that was expected")}
+			return a, &Error{Op: r.op, Status: a.status, kind: ErrUnavailable, cause: errNotJSON}
 		}
 	}
 	return a, nil

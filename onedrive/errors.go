@@ -2,11 +2,13 @@ package onedrive
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
-	"net/url"
 	"regexp"
 	"strings"
 	"time"
@@ -224,7 +226,7 @@ func noDrive(message string) bool {
 	return strings.Contains(message, "spo license") || strings.Contains(message, "mysite not found")
 }
 
-// networkError is a call without an answer. The URL is taken out of it: it may be a key.
+// networkError is a call without an answer.
 func networkError(outer, inner context.Context, op string, stream *streamedBody, err error) error {
 	switch {
 	case outer.Err() != nil:
@@ -234,11 +236,29 @@ func networkError(outer, inner context.Context, op string, stream *streamedBody,
 	case inner.Err() != nil:
 		err = context.Cause(inner)
 	}
-	if wrapped, ok := errors.AsType[*url.Error](err); ok {
-		err = wrapped.Err
-	}
 	if errors.Is(err, ErrForeignHost) {
 		return &Error{Op: op, kind: ErrForeignHost} // without the cause: it tells where a name leads inside
 	}
-	return &Error{Op: op, kind: ErrUnavailable, cause: err}
+	return &Error{Op: op, kind: ErrUnavailable, cause: harmless(err)}
 }
+
+// harmless lets through the network errors that tell hosts and reasons only. net/http's own quote
+// addresses and bytes of the answer, which can be keys.
+func harmless(err error) error {
+	for _, plain := range []error{errTooSlow, errStalled, errNoRewind, io.EOF, io.ErrUnexpectedEOF, context.DeadlineExceeded} {
+		if errors.Is(err, plain) {
+			return plain
+		}
+	}
+	if e, ok := errors.AsType[*net.OpError](err); ok {
+		return e
+	}
+	if e, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return e
+	}
+	return errBroken
+}
+
+var errNotJSON = errors.New("the answer is not the JSON that was expected")
+
+var errBroken = errors.New("the connection broke or what came is not HTTP")

@@ -48,18 +48,20 @@ func TestSecretURLsMayPointToMicrosoftOnly(t *testing.T) {
 		"https://my.microsoftpersonalcontent.com@evil.example/x":       false,
 		"https://evil.example/https://my.microsoftpersonalcontent.com": false,
 	}
+	reached := false
 	g, err := onedrive.New(onedrive.Config{
 		GraphURL: "https://graph.example.net/v1.0",
 		Hosts:    []string{"extra.example.net", "*.below.example.org", "127.0.0.1:18080"},
-		Bare:     &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) { return nil, errReached })},
+		Bare:     &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) { reached = true; return nil, errReached })},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for address, want := range rows {
+		reached = false
 		_, err := g.Client(fixedToken).MonitorStatus(t.Context(), onedrive.SecretURL(address))
-		if got := errors.Is(err, errReached); got != want || !want && !errors.Is(err, onedrive.ErrForeignHost) {
-			t.Errorf("%q reached: %v, want %v (%v)", address, got, want, err)
+		if reached != want || !want && !errors.Is(err, onedrive.ErrForeignHost) {
+			t.Errorf("%q reached: %v, want %v (%v)", address, reached, want, err)
 		}
 	}
 }

@@ -97,8 +97,13 @@ func (c *Client) CreateUploadSession(ctx context.Context, parent Ref, name strin
 // UploadStatus asks how far a session is. ErrSessionGone: expired, cancelled or complete; in doubt look for the file.
 func (c *Client) UploadStatus(ctx context.Context, u SecretURL) (UploadSession, error) {
 	var s sessionBody
-	if _, err := c.session(ctx, bareRequest{op: "ask upload session", method: http.MethodGet, url: u}, &s); err != nil {
+	const op = "ask upload session"
+	a, err := c.session(ctx, bareRequest{op: op, method: http.MethodGet, url: u}, nil)
+	if err != nil {
 		return UploadSession{}, err
+	}
+	if json.Unmarshal(a.body, &s) != nil {
+		return UploadSession{}, &Error{Op: op, Status: a.status, kind: ErrUnavailable, cause: errNotJSON}
 	}
 	return UploadSession{URL: u, Expires: s.ExpirationDateTime, Next: s.next()}, nil
 }
