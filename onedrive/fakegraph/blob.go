@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding"
 	"hash"
+	"image"
 	"io"
 	"sync"
 )
@@ -19,6 +20,8 @@ type blob struct {
 	hashed bool
 	kept   bool
 	chunks [][]byte // in order; nil when not kept
+
+	width, height int32 // of a picture that was kept and can be read
 }
 
 // reader gives the bytes; zeros of the same length when they were not kept.
@@ -191,6 +194,9 @@ func (in *intake) blob() *blob {
 	b := &blob{size: in.size, hashed: !in.noHash, kept: in.keep}
 	if in.keep {
 		b.chunks = clipped(in.chunks)
+		if config, _, err := image.DecodeConfig(b.reader()); err == nil && config.Width > 0 && config.Height > 0 {
+			b.width, b.height = int32(min(config.Width, 1<<20)), int32(min(config.Height, 1<<20))
+		}
 	}
 	if b.hashed {
 		b.xor = in.xor.Sum()

@@ -11,5 +11,9 @@ func (s *Server) driveRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("/personal/{cid}/_api/v2.0/drive/items/{id}/uploadSession", s.serveUpload)
 	mux.HandleFunc("GET /download/{key}", s.download)
 	mux.HandleFunc("GET /thumbnail/{key}", s.thumbnail)
+	mux.HandleFunc("GET /drive", s.serveDrivePage)
+	mux.HandleFunc("GET /control", s.serveControl)
+	mux.HandleFunc("POST /control", s.setControl)
+	mux.HandleFunc("GET /drive.css", s.pageFile)
 	mux.HandleFunc("GET /samples/{name}", s.sample)
 }

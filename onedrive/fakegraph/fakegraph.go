@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"path"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -73,6 +74,10 @@ func New(opts Options) *Server {
 			login.ServeHTTP(w, r)
 			return
 		}
+		if strings.HasPrefix(r.URL.Path, "/v1.0/") && path.Clean(r.URL.Path) != strings.TrimSuffix(r.URL.Path, "/") {
+			s.serveGraph(w, r) // a mux would redirect "//" and "/../"; Graph refuses them
+			return
+		}
 		graph.ServeHTTP(w, r)
 	}))
 	return s
@@ -81,8 +86,8 @@ func New(opts Options) *Server {
 // isLoginPath says whether a path (without prefix) belongs to the identity platform:
 // /{tenant}/oauth2/…, /{tenant}/v2.0/…, /{tenant}/discovery/… and its pages. Two muxes,
 // because {tenant} would clash with the Graph patterns in one.
-func isLoginPath(path string) bool {
-	first, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+func isLoginPath(p string) bool {
+	first, rest, _ := strings.Cut(strings.TrimPrefix(p, "/"), "/")
 	second, _, _ := strings.Cut(rest, "/")
 	switch second {
 	case "oauth2", "v2.0", "discovery":

@@ -57,14 +57,10 @@ func parseSize(name string) (box, bool) {
 
 // dimensions are the picture's, when it is one that can be read.
 func (it *item) dimensions() (width, height int, ok bool) {
-	if it.blob == nil || !it.blob.kept || !strings.HasPrefix(it.mime, "image/") {
+	if it.blob == nil || it.blob.width == 0 || !strings.HasPrefix(it.mime, "image/") {
 		return 0, 0, false
 	}
-	config, _, err := image.DecodeConfig(it.blob.reader())
-	if err != nil || config.Width < 1 || config.Height < 1 {
-		return 0, 0, false
-	}
-	return config.Width, config.Height, true
+	return int(it.blob.width), int(it.blob.height), true
 }
 
 // thumbnailSets is the thumbnails of an item: one set for a picture that can be read, none for

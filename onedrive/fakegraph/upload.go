@@ -41,7 +41,7 @@ type uploadSession struct {
 	total    int64 // 0 before the first fragment
 	reserved int64
 	expires  time.Time
-	keyDies  time.Time
+	keyDies  time.Time // zero: with the session
 	gone     bool
 }
 
@@ -88,7 +88,6 @@ func (c *call) createSession() *wireError {
 		u.about = *req.Item.Description
 	}
 	u.extend(c.drive.conduct, c.now)
-	u.keyDies = u.expires
 	if c.drive.conduct.TokenExpires > 0 {
 		u.keyDies = c.now.Add(c.drive.conduct.TokenExpires)
 	}
@@ -269,7 +268,7 @@ func (u *uploadSession) phases(r *http.Request) []Phase {
 func (s *Server) upload(w http.ResponseWriter, r *http.Request, u *uploadSession) *wireError {
 	now := s.now()
 	u.mu.Lock()
-	gone, expired, keyDead := u.gone, !now.Before(u.expires), !now.Before(u.keyDies)
+	gone, expired, keyDead := u.gone, !now.Before(u.expires), !u.keyDies.IsZero() && !now.Before(u.keyDies)
 	u.mu.Unlock()
 	switch {
 	case gone || expired:

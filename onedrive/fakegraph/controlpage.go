@@ -1,0 +1,228 @@
+package fakegraph
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// controlPage is what /control shows: an account's dials.
+type controlPage struct {
+	Title, Base, Login, Owner, Done string
+	Accounts                        []tab
+	Choices                         []choice
+	Switches                        []toggle
+	Phases                          []Phase
+	Faults                          []string
+	Orders                          []string
+	Samples                         []source
+}
+
+type tab struct {
+	Name, Link string
+	Current    bool
+}
+
+// choice is a dial with several values.
+type choice struct {
+	Name, Label, Value string
+	Options            []option
+}
+
+type option struct{ Value, Name string }
+
+// toggle is a dial that is on or off.
+type toggle struct {
+	Name, Label string
+	On          bool
+}
+
+type source struct{ Link, Note string }
+
+// switches are the dials that are on or off.
+var switches = []struct {
+	name, label string
+	field       func(*Conduct) *bool
+}{
+	{"stuck", "Transfers stay at 0 %", func(c *Conduct) *bool { return &c.Stuck }},
+	{"lost", "Monitors get lost (404)", func(c *Conduct) *bool { return &c.MonitorLost }},
+	{"vanish", "Reported as saved, never arrives", func(c *Conduct) *bool { return &c.Vanish }},
+	{"throttled", "Throttled: every call is refused for now (429)", func(c *Conduct) *bool { return &c.Throttled }},
+	{"full", "The drive is full (507)", func(c *Conduct) *bool { return &c.Full }},
+	{"noquota", "The quota is hidden", func(c *Conduct) *bool { return &c.HideQuota }},
+	{"early", "A taken name shows at the first fragment", func(c *Conduct) *bool { return &c.EarlyConflict }},
+	{"nodrive", "The account has no OneDrive", func(c *Conduct) *bool { return &c.NoDrive }},
+}
+
+// shapes are the dials with several values that are plain words.
+var shapes = []struct {
+	name, label, usual string
+	values             []string
+	field              func(*Conduct) *string
+}{
+	{"temper", "Upload from URL", "", Tempers, func(c *Conduct) *string { return &c.Temper }},
+	{"completion", "A finished monitor answers", "as usual", Completions, func(c *Conduct) *string { return &c.Completion }},
+	{"failure", "A failed monitor answers", "as usual", Failures, func(c *Conduct) *string { return &c.Failure }},
+	{"alive", "A running monitor answers", "as usual", Alives, func(c *Conduct) *string { return &c.Alive }},
+	{"conflict", "Upload from URL to a taken name", "", []string{"replace", "fail", "honour"}, func(c *Conduct) *string { return &c.NativeConflict }},
+}
+
+// speeds are what the dial "slow" offers, in bytes a second.
+var speeds = []option{{"0", "as fast as it can"}, {"262144", "256 KB a second"}, {"32768", "32 KB a second"}, {"4096", "4 KB a second"}}
+
+// serveControl serves GET /control?account=&done=.
+func (s *Server) serveControl(w http.ResponseWriter, r *http.Request) {
+	account := s.account(r.URL.Query().Get("account"))
+	if account == nil {
+		if account = s.pageAccount(r); account == nil {
+			account = s.Accounts()[0]
+		}
+	}
+	page := controlPage{Title: "Control", Base: s.opts.Prefix, Login: account.Login, Owner: account.Name, Done: doneTexts[r.URL.Query().Get("done")], Phases: phases()}
+	for _, a := range s.Accounts() {
+		page.Accounts = append(page.Accounts, tab{a.Name, s.controlLink(a.Login, ""), a == account})
+	}
+	page.dials(s.ConductOf(account.Login))
+	for name := range Matrix() {
+		page.Faults = append(page.Faults, name)
+	}
+	slices.Sort(page.Faults)
+	page.Orders = s.cloud.faults.words(account.Login)
+	for _, sample := range Samples() {
+		page.Samples = append(page.Samples, source{s.base(r) + "/samples/" + sample.Name, sample.Note})
+	}
+	s.showDrive(w, http.StatusOK, "control", page)
+}
+
+// dials are the account's conduct as form fields.
+func (p *controlPage) dials(conduct Conduct) {
+	for _, shape := range shapes {
+		value := *shape.field(&conduct)
+		c := choice{Name: shape.name, Label: shape.label, Value: value}
+		if shape.usual != "" {
+			c.Options = append(c.Options, option{"", shape.usual})
+		} else if value == "" {
+			c.Value = shape.values[0]
+		}
+		for _, v := range shape.values {
+			c.Options = append(c.Options, option{v, v})
+		}
+		p.Choices = append(p.Choices, c)
+	}
+	slow := choice{Name: "slow", Label: "Upload from URL runs", Value: strconv.FormatInt(conduct.Slow, 10), Options: speeds}
+	p.Choices = append(p.Choices, slow)
+	for _, sw := range switches {
+		p.Switches = append(p.Switches, toggle{sw.name, sw.label, *sw.field(&conduct)})
+	}
+}
+
+// phases are the requests that a person can spoil.
+func phases() []Phase {
+	return []Phase{PhaseGraph, PhaseDrive, PhaseItem, PhaseChildren, PhaseFolder, PhaseNative, PhaseMonitor, PhaseSource, PhasePut, PhaseSession,
+		PhaseFragment, PhaseFragmentFirst, PhaseFragmentMiddle, PhaseFragmentLast, PhaseUploadStatus, PhaseContent, PhaseThumbnails, PhaseDelete,
+		PhaseDiscover, PhaseKeys, PhaseAuthorize, PhaseToken, PhaseRefresh, PhaseMe}
+}
+
+// words says which orders touch an account.
+func (f *Faults) words(login string) []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var list []string
+	for _, o := range f.orders {
+		if o.fault.Account != "" && !strings.EqualFold(o.fault.Account, login) {
+			continue
+		}
+		what := cmp.Or(string(o.fault.Action), strconv.Itoa(o.fault.Status))
+		times := "until it is taken back"
+		if o.fault.Times >= 0 {
+			times = fmt.Sprintf("%d times", max(1, o.fault.Times))
+		}
+		list = append(list, fmt.Sprintf("%s: %s, %s; happened %d times", cmp.Or(o.fault.Phase, "every request"), what, times, o.Hits()))
+	}
+	return list
+}
+
+// doneTexts say what a press of a button did.
+var doneTexts = map[string]string{
+	"dials": "The dials are set.", "fault": "The fault is ordered.", "clear": "All orders are taken back.", "expire": "The access tokens have expired.",
+	"revoke": "The sign-in has expired: the account must sign in again.", "hour": "The clock is an hour further on.",
+	"healthy": "All dials are back to normal.", "reset": "Everything is as at the start.",
+}
+
+func (s *Server) controlLink(login, done string) string {
+	link := s.opts.Prefix + "/control?account=" + url.QueryEscape(login)
+	if done != "" {
+		link += "&done=" + done
+	}
+	return link
+}
+
+// setControl serves POST /control.
+func (s *Server) setControl(w http.ResponseWriter, r *http.Request) {
+	if !s.ownForm(w, r) {
+		return
+	}
+	account, do := s.account(r.PostForm.Get("account")), r.PostForm.Get("do")
+	if _, known := doneTexts[do]; account == nil || !known {
+		s.messagePage(w, r, http.StatusBadRequest, "Control", "This button isn't known here.")
+		return
+	}
+	switch login := account.Login; do {
+	case "dials":
+		s.SetConduct(login, func(c *Conduct) { setDials(c, r.PostForm) })
+	case "fault":
+		s.orderFault(login, r.PostForm)
+	case "clear":
+		s.cloud.faults.Clear()
+	case "expire":
+		s.ExpireTokens(login)
+	case "revoke":
+		s.ExpireTokens(login)
+		s.RevokeGrants(login)
+	case "hour":
+		s.Advance(time.Hour)
+	case "healthy":
+		s.SetConduct(login, func(c *Conduct) { *c = conductOf(account) })
+	case "reset":
+		s.Reset()
+	}
+	http.Redirect(w, r, s.controlLink(account.Login, do), http.StatusSeeOther)
+}
+
+// setDials takes a form's dials over; values that no dial has are left alone.
+func setDials(c *Conduct, form url.Values) {
+	for _, shape := range shapes {
+		value := form.Get(shape.name)
+		if slices.Contains(shape.values, value) || value == "" && shape.usual != "" {
+			*shape.field(c) = value
+		}
+	}
+	if slow, err := strconv.ParseInt(form.Get("slow"), 10, 64); err == nil && slow >= 0 {
+		c.Slow = slow
+	}
+	for _, sw := range switches {
+		*sw.field(c) = form.Get(sw.name) == "on"
+	}
+}
+
+// maxOrders bounds what a page can order.
+const maxOrders = 200
+
+func (s *Server) orderFault(login string, form url.Values) {
+	fault, known := Matrix()[form.Get("fault")]
+	if !known || s.cloud.faults.active.Load() >= maxOrders {
+		return
+	}
+	fault.Phase, fault.Account = Phase(form.Get("phase")), login
+	switch fault.Phase {
+	case PhaseDiscover, PhaseKeys, PhaseAuthorize, PhaseToken, PhaseRefresh:
+		fault.Account = "" // these calls don't say whose they are
+	}
+	fault.Times, _ = strconv.Atoi(form.Get("times"))
+	s.cloud.faults.Add(fault)
+}
