@@ -206,9 +206,16 @@ func (r *Runner) changed(owner, id string) {
 
 // takeUp reads a transfer that is new here.
 func (r *Runner) takeUp(owner, id string) {
-	t, err := r.store.load(r.ctx, owner, id)
-	if err == nil && !t.State.Final() {
-		r.add(&t)
+	for r.ctx.Err() == nil {
+		t, err := r.store.load(r.ctx, owner, id)
+		if errors.Is(err, ErrUnavailable) {
+			r.pause(time.Second)
+			continue
+		}
+		if err == nil && !t.State.Final() {
+			r.add(&t)
+		}
+		return
 	}
 }
 

@@ -107,7 +107,8 @@ func (s *Store) newest(ctx context.Context, owner string, state State, before st
 	return w.start(ctx)
 }
 
-// walk narrows a filter by time until few enough records match it.
+// walk asks for spans of time, newest first: 32 ms each at first, wider ones while they hold little.
+// A filter that matches a lot is what costs the server, so it grows into the past from nothing.
 type walk struct {
 	s      *Store
 	owner  string
@@ -117,75 +118,69 @@ type walk struct {
 	done   bool
 }
 
-// start asks for all, and if they are too many, for the newest of the 12-day spans that can hold any.
+const (
+	spanBits = 5                    // a token less is 32 times the time
+	topLevel = 5                    // 12 days: cuts[0]
+	idTime   = 9                    // letters of an id that make its spans
+	yearBack = 366 * 24 * time.Hour // what waits may be older than what is kept
+)
+
 func (w *walk) start(ctx context.Context) error {
-	var all []string
-	for _, r := range w.roots {
-		all = append(all, r+".>")
+	end := spanOf(w.before[:idTime]) + 1
+	oldest := spanOf(ulid(uint64(w.s.opt.Now().Add(-w.s.opt.Retention-yearBack).UnixMilli()), 0, 0)[:idTime])
+	level, most := 0, 32
+	for end > oldest && !w.done {
+		size := 1 << (level * spanBits)
+		parent := (end - 1) &^ (size<<spanBits - 1)
+		from := max(parent, end-most*size)
+		n, err := w.emit(ctx, level, from, end)
+		switch {
+		case err == nil:
+			end, most = from, 32
+			if n*4 <= probe && end&(size<<spanBits-1) == 0 && level < topLevel {
+				level++
+			}
+		case !errors.Is(err, errTooMany):
+			return err
+		case (end-from)/size > 1:
+			most = (end - from) / size / 2
+		case level > 0:
+			level, most = level-1, 32
+		default: // a lot within 32 ms
+			ms, err := w.s.all(ctx, w.filters(0, from, end))
+			if err != nil {
+				return err
+			}
+			w.give(ms)
+			end, most = from, 32
+		}
 	}
-	if ok, err := w.emit(ctx, all); ok || err != nil {
-		return err
-	}
-	oldest := w.s.opt.Now().Add(-w.s.opt.Retention - 366*24*time.Hour) // what waits may be older than what is kept
-	return w.spans(ctx, "", spanOf(ulid(uint64(oldest.UnixMilli()), 0, 0)[:cuts[0]]), spanOf(w.before[:cuts[0]]))
+	return nil
 }
 
-// spans walks the children from..to of the time prefix, the latest first.
-func (w *walk) spans(ctx context.Context, prefix string, from, to int) error {
-	width := cuts[0]
-	if prefix != "" {
-		width = 1
-	}
+// filters match the spans of a level in from..end.
+func (w *walk) filters(level, from, end int) []string {
 	var filters []string
-	for n := from; n <= to && to-from < 32; n++ {
+	for n := from >> (level * spanBits); n < end>>(level*spanBits); n++ {
 		for _, r := range w.roots {
-			filters = append(filters, r+"."+timeTokens(prefix+spanText(n, width))+".>")
+			filters = append(filters, r+"."+timeTokens(spanText(n, idTime-level))+".>")
 		}
 	}
-	if filters != nil {
-		if ok, err := w.emit(ctx, filters); ok || err != nil {
-			return err
-		}
-	}
-	if from == to {
-		return w.narrow(ctx, prefix+spanText(from, width), filters)
-	}
-	mid := (from + to) / 2
-	if err := w.spans(ctx, prefix, mid+1, to); err != nil || w.done {
-		return err
-	}
-	return w.spans(ctx, prefix, from, mid)
+	return filters
 }
 
-// narrow walks inside one span.
-func (w *walk) narrow(ctx context.Context, prefix string, filters []string) error {
-	if len(prefix) == cuts[len(cuts)-2] { // one second: take what it has, be it a lot
-		ms, err := w.s.all(ctx, filters)
-		if err != nil {
-			return err
-		}
-		w.give(ms)
-		return nil
-	}
-	to := 31
-	if bound := w.before[:len(prefix)]; prefix == bound {
-		to = spanOf(w.before[len(prefix) : len(prefix)+1])
-	}
-	return w.spans(ctx, prefix, 0, to)
-}
-
-// emit gives what matches filters if that is few; else it reports false.
-func (w *walk) emit(ctx context.Context, filters []string) (bool, error) {
+// emit gives what lies in from..end and how much it was; errTooMany if it is more than a little.
+func (w *walk) emit(ctx context.Context, level, from, end int) (int, error) {
 	var ms []stored
-	more, err := fetch(ctx, w.s.nc, query{Last: subjects(filters), Batch: probe}, func(m stored) { ms = append(ms, m) })
-	if errors.Is(err, errTooMany) || err == nil && more > 0 {
-		return false, nil
-	}
+	more, err := fetch(ctx, w.s.nc, query{Last: subjects(w.filters(level, from, end)), Batch: probe}, func(m stored) { ms = append(ms, m) })
 	if err != nil {
-		return false, err
+		return 0, err
+	}
+	if more > 0 {
+		return 0, errTooMany
 	}
 	w.give(ms)
-	return true, nil
+	return len(ms), nil
 }
 
 // give passes on the records of ms that are in range, newest first.

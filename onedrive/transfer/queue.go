@@ -122,7 +122,7 @@ func (r *Runner) account(owner string) *account {
 func (r *Runner) add(t *Transfer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.stopping || !r.owns(partition(t.Owner)) {
+	if p := partition(t.Owner); r.stopping || !r.owns(p) || r.leases != nil && r.leases.leaving[p].Load() {
 		return
 	}
 	a := r.account(t.Owner)
@@ -134,6 +134,9 @@ func (r *Runner) add(t *Transfer) {
 	switch {
 	case t.State == Waiting:
 		r.park(n)
+	case r.leases != nil && t.Work.Phase == Posting: // a former owner's POST gets time to show
+		n.state = timed
+		r.arm(n, max(foreignWait-r.opt.Now().Sub(t.Work.PostedAt), 0))
 	case n.waitsForSlot():
 		n.state = queued
 		heap.Push(&a.queue, n)

@@ -73,6 +73,7 @@ func NewRunner(store *Store, m Mover, o RunnerOptions) *Runner {
 	o = o.withDefaults()
 	r := &Runner{store: store, mover: m, opt: o, accounts: map[string]*account{}, hosts: map[string]int{}}
 	r.lanes[polls].max, r.lanes[streams].max = o.MaxPolls, o.MaxStreams
+	r.owns = func(int) bool { return true }
 	r.ctx, r.cancel = context.WithCancelCause(context.Background())
 	return r
 }
@@ -88,7 +89,6 @@ func (r *Runner) Start(ctx context.Context) error {
 	if err := subscribe(wakeSubject, r.heardWake); err != nil {
 		return fmt.Errorf("start the runner: %w", err)
 	}
-	r.owns = func(int) bool { return true }
 	if r.opt.Instance != "" {
 		if err := subscribe("skylift.bell.*", r.heardBell); err != nil {
 			return fmt.Errorf("start the runner: %w", err)
@@ -127,15 +127,8 @@ func (r *Runner) adopt(filter string) {
 
 // found takes up a stored transfer if it is not here yet.
 func (r *Runner) found(m stored) {
-	tokens := strings.SplitN(m.key, ".", 4)
-	if len(tokens) < 4 {
-		return
-	}
-	owner, id := tokens[2], idOf(m.key)
-	r.mu.Lock()
-	known := r.accounts[owner] != nil && r.accounts[owner].runs[id] != nil
-	r.mu.Unlock()
-	if known {
+	owner, id := ownerOf(m.key), idOf(m.key)
+	if r.knows(owner, id) {
 		return
 	}
 	t, err := r.store.open(owner, m)
@@ -143,10 +136,15 @@ func (r *Runner) found(m stored) {
 		r.opt.Log.Error("a transfer cannot be read and rests", "transfer", id, "error", err)
 		return
 	}
-	if t.Work.Phase == Polling {
-		t.Work.LastSign = r.opt.Now() // nobody watched for a while: the stall clock starts again
-	}
+	r.freshen(&t)
 	r.add(&t)
+}
+
+// freshen starts the stall clock again: nobody watched the transfer for a while.
+func (r *Runner) freshen(t *Transfer) {
+	if t.Work.Phase == Polling {
+		t.Work.LastSign = r.opt.Now()
+	}
 }
 
 // pause waits d or until the runner stops.
@@ -223,12 +221,7 @@ func (r *Runner) heard(owner, id string, t *Transfer) {
 		return
 	}
 	if t != nil && !t.State.Final() {
-		c := *t
-		r.mu.Lock()
-		a := r.accounts[owner]
-		known := a != nil && a.runs[id] != nil
-		r.mu.Unlock()
-		if !known {
+		if c := t.clone(); !r.knows(owner, id) {
 			r.add(&c)
 			return
 		}

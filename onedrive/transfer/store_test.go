@@ -93,7 +93,7 @@ func TestUpdateRefusesAnOldRevision(t *testing.T) {
 func TestARunMovesEveryTransferToItsEnd(t *testing.T) {
 	e := openEngine(t, natsd.Memory, transfer.StoreOptions{})
 	m := newMicrosoft()
-	e.run(t, m, transfer.RunnerOptions{})
+	e.run(t, m, transfer.RunnerOptions{PerAccount: 20})
 	rs := make([]transfer.Request, 40)
 	for i := range rs {
 		rs[i] = picture(i)

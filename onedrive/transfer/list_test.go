@@ -1,0 +1,115 @@
+package transfer_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"skylift/onedrive/transfer"
+	"skylift/onedrive/transfer/natsd"
+)
+
+// TestListGivesAllNewestFirst spreads transfers over two years and many densities.
+func TestListGivesAllNewestFirst(t *testing.T) {
+	now := time.Date(2024, 12, 1, 0, 0, 0, 0, time.UTC)
+	s := openEngine(t, natsd.Memory, transfer.StoreOptions{Now: func() time.Time { return now }, Retention: 800 * 24 * time.Hour}).store
+	var want []string
+	for _, burst := range []struct {
+		n    int
+		step time.Duration
+	}{{300, 0}, {40, time.Millisecond}, {40, 100 * time.Millisecond}, {40, 10 * time.Second}, {40, time.Hour}, {40, 10 * 24 * time.Hour}, {10, time.Minute}} {
+		for i := range burst.n {
+			now = now.Add(burst.step)
+			got := submit(t, s, robin, picture(i), "")
+			if i%3 > 0 {
+				got.State = []transfer.State{transfer.Completed, transfer.Failed}[i%2]
+				if err := s.Update(t.Context(), &got); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want = append(want, got.ID)
+		}
+		submit(t, s, kim, picture(1), "")
+	}
+	slices.Reverse(want)
+	for _, top := range []int{7, 50, 200} {
+		var got []string
+		for cursor := ""; ; {
+			p, err := s.List(t.Context(), robin, transfer.ListOptions{Top: top, Cursor: cursor})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, tr := range p.Value {
+				got = append(got, tr.ID)
+			}
+			if cursor = p.Cursor; cursor == "" {
+				break
+			}
+			if len(p.Value) != top {
+				t.Fatalf("a page of %d, want %d", len(p.Value), top)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("top %d: %d transfers, want %d in order", top, len(got), len(want))
+		}
+	}
+	for state, n := range map[transfer.State]int{transfer.Completed: 168, transfer.Failed: 168, transfer.NotStarted: 174, transfer.Cancelled: 0} {
+		count := 0
+		for cursor := ""; ; {
+			p, err := s.List(t.Context(), robin, transfer.ListOptions{State: state, Cursor: cursor})
+			if err != nil {
+				t.Fatal(err)
+			}
+			count += len(p.Value)
+			if cursor = p.Cursor; cursor == "" {
+				break
+			}
+		}
+		if count != n {
+			t.Errorf("%s: %d, want %d", state, count, n)
+		}
+	}
+}
+
+func TestSearchFindsNamesAndAddresses(t *testing.T) {
+	s := openEngine(t, natsd.Memory, transfer.StoreOptions{}).store
+	for i := range 30 {
+		r := picture(i)
+		r.Name = fmt.Sprintf("Cat %d.jpg", i)
+		submit(t, s, robin, r, "")
+	}
+	for query, want := range map[string]int{"cat 7.jpg": 1, "EXAMPLE/12.JPG": 1, "images.example": 30, "dog": 0} {
+		p, err := s.List(t.Context(), robin, transfer.ListOptions{Query: query})
+		if err != nil || len(p.Value) != want {
+			t.Errorf("%q: %d found, %v; want %d", query, len(p.Value), err, want)
+		}
+	}
+}
+
+func TestFindKnowsWhatWasSavedBefore(t *testing.T) {
+	s := openEngine(t, natsd.Memory, transfer.StoreOptions{}).store
+	r := picture(1)
+	r.FolderID = "folder"
+	done := submit(t, s, robin, r, "")
+	submit(t, s, robin, r, "") // not completed
+	done.State = transfer.Completed
+	if err := s.Update(t.Context(), &done); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		owner, folder, source string
+		want                  int
+	}{{robin, "folder", r.SourceURL, 1}, {kim, "folder", r.SourceURL, 0}, {robin, "other", r.SourceURL, 0}, {robin, "folder", picture(2).SourceURL, 0}, {robin, "folder", "", 0}} {
+		got, err := s.Find(t.Context(), row.owner, row.folder, row.source)
+		if err != nil || len(got) != row.want {
+			t.Errorf("%+v: %d, %v", row, len(got), err)
+		}
+	}
+	if err := s.Delete(t.Context(), robin, done.ID); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Find(t.Context(), robin, "folder", r.SourceURL); err != nil || len(got) != 0 {
+		t.Errorf("after removal: %d, %v", len(got), err)
+	}
+}
