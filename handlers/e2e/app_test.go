@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,7 +21,7 @@ import (
 
 // program builds skylift once for all tests and returns its path.
 var program = sync.OnceValues(func() (string, error) {
-	if path := os.Getenv("SKYLIFT_BINARY"); path != "" {
+	if path := os.Getenv("E2E_BINARY"); path != "" {
 		return path, nil
 	}
 	path := filepath.Join(workDir, "skylift")
@@ -36,6 +37,7 @@ type app struct {
 	URL string // http://localhost:port, no slash at the end
 
 	t    testing.TB
+	dir  string // it runs here, and so does what it keeps in memory
 	env  []string
 	cmd  *exec.Cmd
 	done chan struct{} // closed once the process is gone and its log complete
@@ -43,13 +45,24 @@ type app struct {
 }
 
 // start runs skylift as a demo that keeps nothing, on a free port; env adds to or replaces
-// settings ("SKYLIFT_DATA=/tmp/x"). It is stopped at the test's end, and must then end cleanly.
+// settings ("SKYLIFT_DATA=/tmp/x"). It is killed at the test's end: an orderly end waits some
+// seconds for connections that browsers open in advance and never use.
 func start(t testing.TB, env ...string) *app {
 	t.Helper()
-	a := &app{t: t, env: env}
+	a := &app{t: t, env: env, dir: t.TempDir()}
 	a.run("localhost:0")
-	t.Cleanup(a.Stop)
+	t.Cleanup(func() {
+		a.Kill()
+		if t.Failed() {
+			t.Logf("the end of skylift's log:\n%s", lastLines(a.Log(), 60))
+		}
+	})
 	return a
+}
+
+func lastLines(text string, n int) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }
 
 func (a *app) run(listen string) {
@@ -61,8 +74,9 @@ func (a *app) run(listen string) {
 	a.log = newLogBuffer()
 	a.done = make(chan struct{})
 	a.cmd = exec.Command(path)
-	a.cmd.Dir = a.t.TempDir()
-	a.cmd.Env = append(os.Environ(), "SKYLIFT_LISTEN="+listen, "SKYLIFT_DATA=:memory:", "SKYLIFT_METRICS=", "SKYLIFT_LOG=debug")
+	a.cmd.Dir = a.dir
+	a.cmd.Env = append(plainEnvironment(), "SKYLIFT_LISTEN="+listen, "SKYLIFT_DATA=:memory:", "SKYLIFT_METRICS=", "SKYLIFT_LOG=debug")
+	a.cmd.Env = append(a.cmd.Env, "TMPDIR="+a.dir)
 	a.cmd.Env = append(a.cmd.Env, a.env...)
 	a.cmd.Stdout, a.cmd.Stderr = a.log, a.log
 	a.cmd.WaitDelay = 5 * time.Second
@@ -74,6 +88,11 @@ func (a *app) run(listen string) {
 		close(done)
 	}(a.cmd, a.done)
 	a.URL = a.waitAddress()
+}
+
+// plainEnvironment is ours without settings of a skylift that somebody works with on this machine.
+func plainEnvironment() []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "SKYLIFT_") })
 }
 
 var address = regexp.MustCompile(`https?://(?:localhost|127\.0\.0\.1|\[::1\]):[1-9][0-9]*`)
@@ -116,9 +135,6 @@ func (a *app) Stop() {
 	case <-time.After(patience):
 		a.Kill()
 		a.t.Errorf("skylift did not stop on SIGTERM:\n%s", a.log)
-	}
-	if a.t.Failed() {
-		a.t.Logf("skylift's log:\n%s", a.log)
 	}
 }
 

@@ -16,6 +16,6 @@
 // A page fails its test when its console showed an error, when it threw, or when its
 // Content-Security-Policy was violated; Page.Allow names what is expected.
 //
-// SKYLIFT_SHOTS names a folder that screenshots are written to; without it none are taken.
-// SKYLIFT_BINARY names a ready-built program to test instead of building one.
+// E2E_SHOTS names a folder that screenshots are written to; without it none are taken.
+// E2E_BINARY names a ready-built program to test instead of building one.
 package e2e

@@ -62,10 +62,10 @@ func missing() string {
 	return ""
 }
 
-// shot writes a picture for people to look at, if SKYLIFT_SHOTS says where.
+// shot writes a picture for people to look at, if E2E_SHOTS says where.
 func shot(t testing.TB, name string, png []byte) {
 	t.Helper()
-	dir := os.Getenv("SKYLIFT_SHOTS")
+	dir := os.Getenv("E2E_SHOTS")
 	if dir == "" {
 		return
 	}
@@ -79,7 +79,7 @@ func shot(t testing.TB, name string, png []byte) {
 }
 
 // shots reports whether screenshots are wanted at all.
-func shots() bool { return os.Getenv("SKYLIFT_SHOTS") != "" }
+func shots() bool { return os.Getenv("E2E_SHOTS") != "" }
 
 // eventually asks again and again until check reports true: for things of a browser or of
 // another process that announce nothing. The pause is short, the patience long.

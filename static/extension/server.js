@@ -51,10 +51,11 @@ export async function send(server, path, { method = 'GET', body, headers = {}, s
 async function failure(res) {
   const type = res.headers.get('Content-Type') ?? ''
   const told = type.includes('problem+json') ? await res.json().catch(() => ({})) : {}
-  const problem = { code: told.code ?? `http${res.status}`, message: told.detail || told.title || `The server answered ${res.status || 'with a redirect'}.`, advice: told.advice }
+  const problem = { code: told.code ?? `http${res.status}`, message: [told.title, told.detail].filter(Boolean).join(' ') || `The server answered ${res.status || 'with a redirect'}.`, advice: told.advice }
   const seconds = Number(res.headers.get('Retry-After'))
   const wait = Number.isFinite(seconds) ? Math.min(Math.max(seconds, 0), 3600) * 1000 : 0
-  if (res.status === 401 && told.code) return new ServerError('revoked', problem)
+  if (told.code === 'unauthenticated') return new ServerError('revoked', problem)
+  if (told.code === 'signInRequired') return new ServerError('busy', problem) // Microsoft wants to see the person; the key is good
   // A login page or a refusal without our problem document is a proxy in front: it may let us through later.
   if (!told.code && (res.status === 0 || res.status === 401 || res.status === 403 || res.status === 407)) {
     return new ServerError('offline', { code: 'proxy', message: 'Something in front of the server refused the request.' })

@@ -139,7 +139,7 @@ export class FakeServer {
     const path = url.slice(address.length + '/api/v1'.length)
     const headers = new Headers(init.headers)
     this.requests.push({ method, path, headers })
-    if (headers.get('Authorization') !== `Bearer ${this.key}`) return problem(401, 'unauthorized')
+    if (headers.get('Authorization') !== `Bearer ${this.key}`) return problem(401, 'unauthenticated')
     const body = typeof init.body === 'string' ? JSON.parse(init.body) : init.body
     return this.refuse(method, path, body) ?? this.answer(method, path, body, headers, init.signal)
   }
