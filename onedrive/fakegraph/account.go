@@ -92,6 +92,25 @@ func (s *Server) AddAccount(a Account) {
 	s.byLogin[strings.ToLower(a.Login)] = &a
 }
 
+// SetConsent changes what is known of an account's consent: "", "ask" or "admin" (see Account).
+// What it agreed to before is forgotten.
+func (s *Server) SetConsent(login, consent string) {
+	a := s.account(login)
+	if a == nil {
+		return
+	}
+	changed := *a
+	changed.Consent = consent
+	s.AddAccount(changed)
+	s.login.mu.Lock()
+	defer s.login.mu.Unlock()
+	for key := range s.login.consents.items {
+		if key.account == a.ObjectID {
+			s.login.consents.drop(key)
+		}
+	}
+}
+
 // account finds an account by its login name, whatever the case; nil when there is none.
 func (s *Server) account(login string) *Account {
 	s.mu.RLock()

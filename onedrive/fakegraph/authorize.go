@@ -178,6 +178,10 @@ func (s *Server) decline(w http.ResponseWriter, r *http.Request, req *authReques
 
 // grantCode signs the browser in and sends it back to the app with a code.
 func (s *Server) grantCode(w http.ResponseWriter, r *http.Request, req *authRequest, a *Account) {
+	s.withAuthorizeFaults(w, r, req, a, func(w http.ResponseWriter) { s.sendCode(w, r, req, a) })
+}
+
+func (s *Server) sendCode(w http.ResponseWriter, r *http.Request, req *authRequest, a *Account) {
 	state := s.signIn(w, r, a)
 	g := &grant{account: a, client: req.client, scopes: req.scopes, tenant: req.tenant, nonce: req.nonce, started: s.now()}
 	value := newSecret("demo-code-", 300)

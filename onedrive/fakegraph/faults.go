@@ -82,7 +82,7 @@ type Fault struct {
 	// Duplicate and Slow always do.)
 	After  bool
 	Status int               // of Answer
-	Code   string            // of Graph's envelope; empty picks the status's usual one
+	Code   string            // of Graph's envelope, or AADSTS50173 and the like; empty picks the status's usual one
 	Body   string            // instead of the envelope; with a Content-Type in Header
 	Header map[string]string // further headers, such as Retry-After
 
@@ -204,8 +204,13 @@ var codes = map[int]string{
 	500: "generalException", 501: "notSupported", 502: "generalException", 503: "serviceNotAvailable", 504: "generalException", 507: "quotaLimitReached", 509: "activityLimitReached",
 }
 
-// withFaults serves a request by handle, unless an ordered fault spoils it.
+// withFaults serves a request to Graph by handle, unless an ordered fault spoils it.
 func (s *Server) withFaults(w http.ResponseWriter, r *http.Request, login string, phases []Phase, handle func(http.ResponseWriter)) {
+	s.withRefusal(w, r, login, phases, func(f *Fault) { f.answer(s, w, r) }, handle)
+}
+
+// withRefusal is withFaults for callers that have a way of their own to say no.
+func (s *Server) withRefusal(w http.ResponseWriter, r *http.Request, login string, phases []Phase, refuse func(*Fault), handle func(http.ResponseWriter)) {
 	o := s.cloud.faults.match(login, phases)
 	if o == nil {
 		handle(w)
@@ -228,7 +233,7 @@ func (s *Server) withFaults(w http.ResponseWriter, r *http.Request, login string
 		if o.fault.After {
 			record(w, handle)
 		}
-		o.fault.spoil(s, w, r)
+		o.fault.spoil(w, refuse)
 	default:
 		o.fault.maul(r.Context(), w, record(w, handle))
 	}
@@ -237,14 +242,17 @@ func (s *Server) withFaults(w http.ResponseWriter, r *http.Request, login string
 // stalled waits until the order is released or its time is over.
 func (s *Server) stalled(ctx context.Context, o *Order) error {
 	if o.fault.For > 0 {
-		return s.waitUntil(ctx, s.now().Add(o.fault.For), func() bool {
+		until, released := context.WithCancel(ctx)
+		defer released()
+		go func() { // ends with the stall
 			select {
 			case <-o.released:
-				return true
-			default:
-				return false
+				released()
+			case <-until.Done():
 			}
-		})
+		}()
+		_ = s.waitUntil(until, s.now().Add(o.fault.For), nil) // its end, a release and a lost client are told apart by ctx
+		return ctx.Err()
 	}
 	select {
 	case <-o.released:
@@ -255,7 +263,7 @@ func (s *Server) stalled(ctx context.Context, o *Order) error {
 }
 
 // spoil answers in the place of the handler.
-func (f *Fault) spoil(s *Server, w http.ResponseWriter, r *http.Request) {
+func (f *Fault) spoil(w http.ResponseWriter, refuse func(*Fault)) {
 	switch f.Action {
 	case Reset:
 		cut(w)
@@ -268,11 +276,12 @@ func (f *Fault) spoil(s *Server, w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write([]byte(`[{"id":17,"name":{},"size":"many","status":[],"percentageComplete":{},"error":"no"}]`))
 	default:
-		f.answer(s, w, r)
+		refuse(f)
 	}
 }
 
-func (f *Fault) answer(s *Server, w http.ResponseWriter, r *http.Request) {
+// headers puts the ordered headers on an answer.
+func (f *Fault) headers(s *Server, w http.ResponseWriter) {
 	for name, value := range f.Header {
 		if wait, ok := strings.CutPrefix(value, "date:"); ok {
 			d, _ := time.ParseDuration(wait)
@@ -280,6 +289,11 @@ func (f *Fault) answer(s *Server, w http.ResponseWriter, r *http.Request) {
 		}
 		w.Header().Set(name, value)
 	}
+}
+
+// answer refuses in Graph's way.
+func (f *Fault) answer(s *Server, w http.ResponseWriter, r *http.Request) {
+	f.headers(s, w)
 	if f.Body != "" {
 		s.stamp(w, r)
 		w.WriteHeader(f.Status)

@@ -56,8 +56,8 @@ func (l *login) reset(strict bool) {
 // loginRoutes are the identity platform's addresses.
 // https://learn.microsoft.com/entra/identity-platform/v2-protocols#endpoints
 func (s *Server) loginRoutes(mux *http.ServeMux) {
-	mux.HandleFunc("GET /{tenant}/v2.0/.well-known/openid-configuration", s.metadata)
-	mux.HandleFunc("GET /{tenant}/discovery/v2.0/keys", s.keySet)
+	mux.HandleFunc("GET /{tenant}/v2.0/.well-known/openid-configuration", s.published(PhaseDiscover, s.metadata))
+	mux.HandleFunc("GET /{tenant}/discovery/v2.0/keys", s.published(PhaseKeys, s.keySet))
 	mux.HandleFunc("GET /{tenant}/discovery/instance", s.instance)
 	mux.HandleFunc("GET /{tenant}/oauth2/v2.0/authorize", s.authorize)
 	mux.HandleFunc("POST /{tenant}/oauth2/v2.0/authorize", s.authorize)
@@ -73,4 +73,11 @@ func (s *Server) loginRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /login/style.css", s.pageFile)
 	mux.HandleFunc("GET /login/submit.js", s.pageFile)
 	mux.HandleFunc("GET /error", s.errorLookup)
+}
+
+// published wraps a document that programs fetch before they know anybody.
+func (s *Server) published(phase Phase, serve http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		s.withLoginFaults(w, r, "", []Phase{phase}, func(w http.ResponseWriter) { serve(w, r) })
+	}
 }

@@ -13,14 +13,24 @@ func (s *Server) profileRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /oidc/userinfo", s.userinfo)
 }
 
-// me serves the signed-in user. https://learn.microsoft.com/graph/api/user-get
-func (s *Server) me(w http.ResponseWriter, r *http.Request) {
+// profile lets a call through that has a good token and meets no fault.
+func (s *Server) profile(w http.ResponseWriter, r *http.Request, serve func(http.ResponseWriter, *http.Request, *access)) {
 	t, refused := s.accessToken(r)
-	if refused == nil && !t.allows("User.Read", "User.ReadWrite", "User.Read.All", "User.ReadWrite.All", "User.ReadBasic.All") {
-		refused = errScope()
-	}
 	if refused != nil {
 		refused.write(s, w, r)
+		return
+	}
+	s.withFaults(w, r, t.grant.account.Login, []Phase{PhaseMe}, func(w http.ResponseWriter) { serve(w, r, t) })
+}
+
+// me serves the signed-in user. https://learn.microsoft.com/graph/api/user-get
+func (s *Server) me(w http.ResponseWriter, r *http.Request) {
+	s.profile(w, r, s.sendMe)
+}
+
+func (s *Server) sendMe(w http.ResponseWriter, r *http.Request, t *access) {
+	if !t.allows("User.Read", "User.ReadWrite", "User.Read.All", "User.ReadWrite.All", "User.ReadBasic.All") {
+		errScope().write(s, w, r)
 		return
 	}
 	a := t.grant.account
@@ -68,12 +78,12 @@ func selectFields(body map[string]any, list string) {
 // userinfo serves OpenID Connect's user info.
 // https://learn.microsoft.com/entra/identity-platform/userinfo
 func (s *Server) userinfo(w http.ResponseWriter, r *http.Request) {
-	t, refused := s.accessToken(r)
-	if refused == nil && !t.allows("openid") {
-		refused = errScope()
-	}
-	if refused != nil {
-		refused.write(s, w, r)
+	s.profile(w, r, s.sendUserinfo)
+}
+
+func (s *Server) sendUserinfo(w http.ResponseWriter, r *http.Request, t *access) {
+	if !t.allows("openid") {
+		errScope().write(s, w, r)
 		return
 	}
 	a := t.grant.account
@@ -90,6 +100,6 @@ func (s *Server) userinfo(w http.ResponseWriter, r *http.Request) {
 func errScope() *wireError {
 	return &wireError{
 		status: http.StatusForbidden, code: "accessDenied",
-		message: "Either scp or roles claim need to be present in the token, and the permission is missing.",
+		message: "Insufficient privileges to complete the operation.",
 	}
 }

@@ -32,8 +32,18 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, e)
 		return
 	}
+	phases := []Phase{PhaseToken}
+	if r.PostForm.Get("grant_type") == "refresh_token" {
+		phases = append(phases, PhaseRefresh)
+	}
+	s.withLoginFaults(w, r, s.tokenOwner(r), phases, func(w http.ResponseWriter) { s.redeem(w, r, t, who) })
+}
+
+// redeem answers a token request by its grant type.
+func (s *Server) redeem(w http.ResponseWriter, r *http.Request, t tenant, who credentials) {
 	var g *grant
 	var asked scopes
+	var e *stsError
 	switch grantType := r.PostForm.Get("grant_type"); grantType {
 	case "":
 		e = sts(900144, "grant_type")
