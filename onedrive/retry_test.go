@@ -32,6 +32,7 @@ func TestRetryAfter(t *testing.T) {
 		{"words", retryAfter("soon"), 0},
 		{"the longer one is Reset", http.Header{"Retry-After": {"5"}, "Ratelimit-Reset": {"31"}, "Ratelimit-Remaining": {"0"}}, 31 * time.Second},
 		{"the longer one is Retry-After", http.Header{"Retry-After": {"45"}, "Ratelimit-Reset": {"31"}}, 45 * time.Second},
+		{"the longer one is Reset, and nothing is said of what remains", http.Header{"Retry-After": {"5"}, "Ratelimit-Reset": {"31"}}, 31 * time.Second},
 		{"Reset alone, all used up", http.Header{"Ratelimit-Reset": {"31"}, "Ratelimit-Remaining": {"0"}}, 31 * time.Second},
 		{"Reset alone, some left", http.Header{"Ratelimit-Reset": {"31"}, "Ratelimit-Remaining": {"200"}}, 0},
 	}
