@@ -165,10 +165,7 @@ func (h *Handler) targets(userID string) *targets {
 
 // check validates a request and fills its folder in, or says what is wrong with it.
 func (t *targets) check(ctx context.Context, r *transfer.Request) error {
-	if err := r.Validate(); err != nil {
-		return err
-	}
-	if err := t.h.o.Saver.Check(*r); err != nil {
+	if err := t.h.checkRequest(r); err != nil {
 		return err
 	}
 	ref := onedrive.Ref{DriveID: r.DriveID, ID: r.FolderID}

@@ -91,7 +91,7 @@ var requests = map[string]words{
 
 // fields are the words for what is wrong with one field of a transfer request.
 var fields = map[string]string{
-	"sourceUrl sourceRefused":  "Not an address that can be saved: it must start with https:// or http:// and be public.",
+	"sourceUrl sourceRefused":  "Skylift does not fetch from this address: only public web addresses can be saved.",
 	"sourceUrl sourceTooLarge": "Too large to be sent as text. Paste or drop the picture itself.",
 	"sourceUrl emptyFile":      "There is nothing in it.",
 	"sourceUrl invalidRequest": "This is not a web address.",
@@ -148,6 +148,24 @@ func fieldWords(e *transfer.RequestError) string {
 		return w.what
 	}
 	return "This cannot be used."
+}
+
+// refusedWords say why an address was refused, as far as its form tells. Nothing is said about
+// where it leads: that would tell the inside of a network from the outside.
+func refusedWords(address string) string {
+	scheme, rest, ok := strings.Cut(address, "://")
+	host, _, _ := strings.Cut(rest, "/")
+	switch {
+	case len(address) > transfer.MaxURL:
+		return "This address is too long: at most " + strconv.Itoa(transfer.MaxURL) + " characters fit."
+	case !ok && !strings.Contains(address, ":"):
+		return "This is no address. It must start with https:// or http://."
+	case !ok || !strings.EqualFold(scheme, "https") && !strings.EqualFold(scheme, "http"):
+		return "Only addresses that start with https:// or http:// can be saved."
+	case strings.Contains(host, "@"):
+		return "This address holds a name or password. Skylift does not send those to other sites."
+	}
+	return fields["sourceUrl sourceRefused"]
 }
 
 // apiError is an error that a handler has already judged.

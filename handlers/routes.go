@@ -76,3 +76,20 @@ func (h *Handler) guard(r route) echo.MiddlewareFunc {
 		}
 	}
 }
+
+// Route is a line of the route table as tests and the API's description see it.
+type Route struct {
+	Method string
+	Path   string
+	Public bool // nobody needs to be signed in
+	API    bool // JSON
+}
+
+// Routes is the whole route table.
+func (h *Handler) Routes() []Route {
+	list := make([]Route, len(h.table))
+	for i, r := range h.table {
+		list[i] = Route{r.method, r.path, r.access == public || r.access == apiPublic, r.access == apiUser || r.access == apiPublic}
+	}
+	return list
+}

@@ -184,7 +184,7 @@ func (h *Handler) place(ctx context.Context, userID string, o order, folder tran
 		results[i].line = l
 		r := transfer.Request{SourceURL: l.text, Name: o.name, ConflictBehavior: o.conflict,
 			FolderID: folder.ID, DriveID: folder.DriveID, Folder: folder}
-		if results[i].err = r.Validate(); results[i].err != nil {
+		if results[i].err = h.checkRequest(&r); results[i].err != nil {
 			continue
 		}
 		if !o.again {
@@ -203,6 +203,14 @@ func (h *Handler) place(ctx context.Context, userID string, o order, folder tran
 		results[at[i]].err = s.Err
 	}
 	return results, nil
+}
+
+// checkRequest looks at the form of a request and at whether its source may be fetched at all.
+func (h *Handler) checkRequest(r *transfer.Request) error {
+	if err := r.Validate(); err != nil {
+		return err
+	}
+	return h.o.Saver.Check(*r)
 }
 
 // lineKey makes an order that is sent twice (a reload, a double click) the same transfers.
@@ -226,7 +234,7 @@ func (h *Handler) ordered(c echo.Context, o order, form views.SaveForm, folder t
 				v.Open = r.earlier.Item.WebURL
 			}
 		case r.err != nil:
-			v.Tone, v.Said = views.Bad, lineWords(r.err)
+			v.Tone, v.Said = views.Bad, lineWords(r.err, r.line.text)
 			keep = append(keep, r.line.number)
 		default:
 			form.Started++
@@ -248,9 +256,12 @@ func (h *Handler) ordered(c echo.Context, o order, form views.SaveForm, folder t
 }
 
 // lineWords say what is wrong with one line.
-func lineWords(err error) string {
+func lineWords(err error, address string) string {
 	var field *transfer.RequestError
 	if errors.As(err, &field) {
+		if field.Field == "sourceUrl" && field.Code == "sourceRefused" {
+			return refusedWords(address)
+		}
 		return fieldWords(field)
 	}
 	_, w := judge(err)
