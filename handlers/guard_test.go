@@ -13,7 +13,8 @@ import (
 var publicRoutes = map[string]bool{
 	"GET /": true, "GET /auth/login": true, "GET /auth/callback": true, "POST /auth/logout": true,
 	"GET /auth/signed-out": true, "GET /gallery": true, "GET /healthz": true, "GET /readyz": true,
-	"POST /csp-report": true, "GET /static/*": true, "GET /favicon.ico": true,
+	"POST /csp-report": true, "GET /extension": true, "GET /extension.zip": true, "GET /.well-known/skylift": true,
+	"GET /api/v1/openapi.yaml": true, "GET /static/*": true, "GET /favicon.ico": true,
 }
 
 func TestEveryRouteRefusesStrangersUnlessItIsPublic(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/labstack/echo/v4"
+	"golang.org/x/sync/errgroup"
 
 	"skylift/auth"
 	"skylift/onedrive"
@@ -175,34 +176,53 @@ type result struct {
 
 // place submits the lines that can go. An address that was saved into the same folder before is
 // held back and asked about.
-func (h *Handler) place(ctx context.Context, userID string, o order, folder transfer.Folder) ([]result, error) {
-	results := make([]result, len(o.lines))
-	var requests []transfer.Request
-	var keys []string
-	var at []int
+func (h *Handler) place(request context.Context, userID string, o order, folder transfer.Folder) ([]result, error) {
+	results, requests := make([]result, len(o.lines)), make([]transfer.Request, len(o.lines))
+	g, ctx := errgroup.WithContext(request)
+	g.SetLimit(findAtOnce)
 	for i, l := range o.lines {
 		results[i].line = l
-		r := transfer.Request{SourceURL: l.text, Name: o.name, ConflictBehavior: o.conflict,
+		requests[i] = transfer.Request{SourceURL: l.text, Name: o.name, ConflictBehavior: o.conflict,
 			FolderID: folder.ID, DriveID: folder.DriveID, Folder: folder}
-		if results[i].err = h.checkRequest(&r); results[i].err != nil {
-			continue
+		if results[i].err = h.checkRequest(&requests[i]); results[i].err == nil && !o.again {
+			g.Go(func() (err error) {
+				results[i].earlier, err = h.earlier(ctx, userID, folder, requests[i].SourceURL)
+				return err
+			})
 		}
-		if !o.again {
-			earlier, err := h.o.Store.Find(ctx, userID, folder.ID, r.SourceURL)
-			if err != nil {
-				return nil, err
-			}
-			if len(earlier) > 0 {
-				results[i].earlier = &earlier[0]
-				continue
-			}
-		}
-		requests, keys, at = append(requests, r), append(keys, o.lineKey(l)), append(at, i)
 	}
-	for i, s := range h.o.Store.SubmitBatch(ctx, userID, requests, keys) {
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	h.submit(request, userID, o, requests, results)
+	return results, nil
+}
+
+// findAtOnce is how many addresses of one form are looked for in the past at a time.
+const findAtOnce = 16
+
+// earlier is the newest transfer that saved this address into this folder, if there is one.
+func (h *Handler) earlier(ctx context.Context, userID string, folder transfer.Folder, address string) (*transfer.Transfer, error) {
+	found, err := h.o.Store.Find(ctx, userID, folder.ID, address)
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	return &found[0], nil
+}
+
+// submit sends those lines on their way that nothing holds back.
+func (h *Handler) submit(ctx context.Context, userID string, o order, requests []transfer.Request, results []result) {
+	var going []transfer.Request
+	var keys []string
+	var at []int
+	for i, r := range results {
+		if r.err == nil && r.earlier == nil {
+			going, keys, at = append(going, requests[i]), append(keys, o.lineKey(r.line)), append(at, i)
+		}
+	}
+	for i, s := range h.o.Store.SubmitBatch(ctx, userID, going, keys) {
 		results[at[i]].err = s.Err
 	}
-	return results, nil
 }
 
 // checkRequest looks at the form of a request and at whether its source may be fetched at all.

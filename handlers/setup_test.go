@@ -45,6 +45,7 @@ type site struct {
 // setup builds the real parts. change may alter the options before the handler is made.
 func setup(t *testing.T, change ...func(*handlers.Options)) *site {
 	t.Helper()
+	t.Parallel()
 	s := &site{t: t, microsoft: onedrivetest.NewServer(t, fakegraph.Options{}), log: &safeBuffer{}}
 	log := slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	server := httptest.NewUnstartedServer(nil)
@@ -328,4 +329,12 @@ func (s *safeBuffer) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.b.String()
+}
+
+// deleteFolder removes a folder behind Skylift's back.
+func (s *site) deleteFolder(login, id string) {
+	s.t.Helper()
+	if err := s.microsoft.Client(s.t, login).Delete(s.t.Context(), onedrive.Ref{ID: id}, ""); err != nil {
+		s.t.Fatal(err)
+	}
 }

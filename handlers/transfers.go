@@ -108,22 +108,8 @@ func (h *Handler) undo(ctx context.Context, userID, id string) (transfer.Transfe
 	if err := h.o.Saver.Undo(ctx, t); err != nil && !errors.Is(err, onedrive.ErrNotFound) {
 		return t, err
 	}
-	return h.undone(ctx, t)
-}
-
-// undone records that the file is gone. Somebody else may have changed the record meanwhile.
-func (h *Handler) undone(ctx context.Context, t transfer.Transfer) (transfer.Transfer, error) {
-	for range 3 {
-		t.State, t.Item, t.Percent = transfer.Cancelled, nil, nil
-		err := h.o.Store.Update(ctx, &t)
-		if !errors.Is(err, transfer.ErrConflict) {
-			return t, err
-		}
-		if t, err = h.o.Store.Get(ctx, t.Owner, t.ID); err != nil {
-			return t, err
-		}
-	}
-	return t, transfer.ErrConflict
+	err = h.o.Store.Undone(ctx, &t)
+	return t, err
 }
 
 // remove takes a transfer off the list; one that still runs is cancelled first.
