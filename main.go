@@ -102,9 +102,6 @@ func (a *app) build(ctx context.Context) (err error) {
 		a.useStandIn()
 	}
 	a.source = transfer.NewSource(transfer.SourceOptions{Allow: a.AllowSources, MaxBytes: int64(a.MaxBytes)})
-	if demo {
-		a.microsoft = fakegraph.New(fakegraph.Options{Prefix: "/demo", Fetch: a.source.RoundTripper()})
-	}
 	a.node, err = natsd.Start(natsd.Options{Dir: a.Data, URL: a.NATS, Replicas: a.NATSReplicas, Log: a.log})
 	if err != nil {
 		return fmt.Errorf("start the store: %w", err)
@@ -112,6 +109,11 @@ func (a *app) build(ctx context.Context) (err error) {
 	keys, err := a.keyring(ctx)
 	if err != nil {
 		return err
+	}
+	if demo {
+		a.microsoft = fakegraph.New(fakegraph.Options{
+			Prefix: "/demo", Fetch: a.source.RoundTripper(), Secret: keys.Derive("demo sign-ins", 32)[0],
+		})
 	}
 	a.graph, err = onedrive.New(onedrive.Config{GraphURL: a.GraphURL, Hosts: a.MicrosoftHosts, UserAgent: "NONISV|Skylift|Skylift/1.0"})
 	if err != nil {
@@ -251,6 +253,7 @@ func (a *app) serve(ctx context.Context, ln net.Listener) error {
 	if err := a.runner.Start(ctx); err != nil {
 		return err
 	}
+	g.Go(func() error { a.reseal(ctx); return nil })
 	g.Go(func() error {
 		<-ctx.Done()
 		ctx, cancel := context.WithTimeout(context.Background(), handOverTime)
@@ -258,6 +261,16 @@ func (a *app) serve(ctx context.Context, ln net.Listener) error {
 		return a.runner.Stop(ctx)
 	})
 	return g.Wait()
+}
+
+// reseal moves tokens that an older key seals to the newest, so that the older can be dropped.
+func (a *app) reseal(ctx context.Context) {
+	n, err := a.tokens.Reseal(ctx)
+	if err != nil && ctx.Err() == nil {
+		a.log.Warn("tokens sealed with an older key stay as they are until the next start", "error", err)
+	} else if n > 0 {
+		a.log.Info("tokens sealed with the newest key", "count", n)
+	}
 }
 
 // listen serves on ln until ctx ends.

@@ -30,6 +30,27 @@ func TestOneURLEndToEnd(t *testing.T) {
 	if got := last[missing.ID]; got.State != "failed" || got.Error.Code != "sourceNotFound" {
 		t.Errorf("the missing URL ended as %+v, want failed with sourceNotFound", got)
 	}
+	if body := c.get(t, last[saved.ID].Item.WebURL); !strings.Contains(body, last[saved.ID].Name) {
+		t.Errorf("the link %s does not show %s", last[saved.ID].Item.WebURL, last[saved.ID].Name)
+	}
+}
+
+// TestARestartLosesNothing stops the program in the middle of a transfer and starts it again on
+// the same folder.
+func TestARestartLosesNothing(t *testing.T) {
+	dir := t.TempDir()
+	p := start(t, dir)
+	c := p.signIn(t, "robin@demo.example")
+	sent := c.post(t, "/api/v1/transfers", `{"sourceUrl":"`+p.url+`/demo/samples/slow.jpg"}`)
+	p.stop(t)
+
+	p = start(t, dir, "-listen", strings.TrimPrefix(p.url, "http://"))
+	c.base = p.url
+	// The stand-in keeps nothing, so its monitor is gone with it: what counts is that the
+	// transfer is still there, goes on, and ends.
+	if got := c.follow(t, sent.ID)[sent.ID]; got.State != "completed" {
+		t.Errorf("after the restart it ended as %+v, want completed", got)
+	}
 }
 
 // program is a running Skylift.

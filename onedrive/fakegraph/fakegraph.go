@@ -5,6 +5,7 @@
 package fakegraph
 
 import (
+	"crypto/cipher"
 	"maps"
 	"net/http"
 	"net/url"
@@ -37,6 +38,9 @@ type Options struct {
 	// StrictRefresh makes a refresh token die when it is used. Microsoft's own stay valid.
 	// https://learn.microsoft.com/entra/identity-platform/refresh-tokens
 	StrictRefresh bool
+	// Secret, if set, seals each sign-in into its refresh token, so that it outlives the process.
+	// Everything else is in memory.
+	Secret []byte
 }
 
 // Server is the stand-in Microsoft. It is an http.Handler and safe for concurrent use.
@@ -47,6 +51,7 @@ type Server struct {
 	login   *login
 	cloud   *cloud
 	keys    keyring
+	memos   cipher.AEAD // nil without Options.Secret
 
 	mu       sync.RWMutex // guards the accounts
 	accounts []*Account
@@ -61,6 +66,7 @@ func New(opts Options) *Server {
 	opts.Prefix = strings.TrimSuffix(opts.Prefix, "/")
 	s := &Server{opts: opts, counts: map[string]int{}}
 	s.login = newLogin()
+	s.memos = memoSeal(opts.Secret)
 	s.cloud = newCloud()
 	s.login.strict = opts.StrictRefresh
 	s.resetAccounts()
@@ -133,7 +139,7 @@ func (s *Server) Reset() {
 	s.mu.Lock()
 	s.resetAccounts()
 	s.mu.Unlock()
-	s.login.reset(s.opts.StrictRefresh)
+	s.login.reset(s.opts.StrictRefresh, s.now())
 	s.resetDrives()
 	s.countMu.Lock()
 	clear(s.counts)

@@ -3,6 +3,7 @@ package fakegraph
 import (
 	"net/http"
 	"sync"
+	"time"
 )
 
 // Limits of what sign-ins may keep; the oldest goes when one is reached.
@@ -25,6 +26,7 @@ type login struct {
 	devices  *shelf[[32]byte, *device]
 	words    *shelf[string, *device] // devices by user code
 	strict   bool                    // used refresh tokens die
+	ended    map[string]time.Time    // sign-ins until then are revoked, by login name
 }
 
 func newLogin() *login {
@@ -36,13 +38,15 @@ func newLogin() *login {
 		consents: newShelf[consentKey, []string](maxConsents),
 		devices:  newShelf[[32]byte, *device](maxDevices),
 		words:    newShelf[string, *device](maxDevices),
+		ended:    map[string]time.Time{},
 	}
 }
 
 // reset forgets every sign-in.
-func (l *login) reset(strict bool) {
+func (l *login) reset(strict bool, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.ended = map[string]time.Time{everybody: now}
 	l.strict = strict
 	l.access.clear()
 	l.refresh.clear()

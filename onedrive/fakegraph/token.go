@@ -176,6 +176,9 @@ func (s *Server) redeemRefresh(r *http.Request, t tenant, who credentials) (*gra
 	s.login.mu.Lock()
 	defer s.login.mu.Unlock()
 	old, expired, ok := s.login.refresh.get(digest(value), s.now())
+	if !ok {
+		old, ok = s.recall(value)
+	}
 	spa := r.Header.Get("Origin") != ""
 	switch {
 	case !ok || old.grant.client != who.client:
@@ -255,11 +258,12 @@ func (s *Server) tokenAnswer(r *http.Request, g *grant, asked scopes) map[string
 		"expires_in": seconds, "ext_expires_in": seconds, "refresh_in": seconds / 2,
 	}
 	if asked.has("offline_access") {
-		value, expires := newSecret("demo-refresh-", 1000), s.now().Add(refreshLife)
+		expires := s.now().Add(refreshLife)
 		if g.spa {
 			expires = g.started.Add(refreshLifeSPA)
 			answer["refresh_token_expires_in"] = int(expires.Sub(s.now()) / time.Second)
 		}
+		value := s.newRefresh(g, expires)
 		s.login.mu.Lock()
 		s.login.refresh.put(digest(value), &refresh{grant: g}, expires)
 		s.login.mu.Unlock()
@@ -279,6 +283,7 @@ func (s *Server) tokenAnswer(r *http.Request, g *grant, asked scopes) map[string
 func (s *Server) RevokeGrants(login string) {
 	s.login.mu.Lock()
 	defer s.login.mu.Unlock()
+	s.login.ended[strings.ToLower(login)] = s.now()
 	for _, item := range s.login.refresh.items {
 		if strings.EqualFold(item.value.grant.account.Login, login) {
 			item.value.grant.revoked = true
