@@ -8,6 +8,7 @@ func (s *Server) driveRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /v1.0/$batch", s.batch)
 	mux.HandleFunc("GET /monitor/{token}", s.monitor)
 	mux.HandleFunc("GET /_api/v2.1/drive/operations/{token}", s.monitor)
+	mux.HandleFunc("GET /_api/v2.1/drives/{drive}/items/{item}", s.finished)
 	mux.HandleFunc("/personal/{cid}/_api/v2.0/drive/items/{id}/uploadSession", s.serveUpload)
 	mux.HandleFunc("GET /download/{key}", s.download)
 	mux.HandleFunc("GET /thumbnail/{key}", s.thumbnail)

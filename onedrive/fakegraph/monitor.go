@@ -150,11 +150,33 @@ func (s *Server) tellCompleted(w http.ResponseWriter, r *http.Request, j *job, v
 		if shape == "302" {
 			status = http.StatusFound
 		}
-		w.Header().Set("Location", s.base(r)+"/v1.0/drives/"+j.drive.id+"/items/"+v.item)
+		w.Header().Set("Location", s.finishedURL(r, j, v.item))
 		w.WriteHeader(status)
 		return
 	}
 	writeJSON(w, status, body)
+}
+
+// finishedURL is where a 303 leads: an address of the item that is its own key, so that clients
+// that follow redirects without a bearer, as rclone does, see the item (microsoft.md §1.6, §2.4).
+func (s *Server) finishedURL(r *http.Request, j *job, item string) string {
+	key := s.seal("finished", j.drive.id, item, "", s.now().Add(downloadLife))
+	return s.base(r) + "/_api/v2.1/drives/" + j.drive.id + "/items/" + item + "?tempauth=" + key
+}
+
+// finished serves that address. A Graph token there has the wrong audience (python-o365#872).
+func (s *Server) finished(w http.ResponseWriter, r *http.Request) {
+	driveID, itemID, _, ok := s.unseal("finished", r.URL.Query().Get("tempauth"))
+	d := s.driveByID(driveID)
+	switch {
+	case r.Header.Get("Authorization") != "":
+		s.count("bearerOnFinished")
+		refuse(401, "unauthenticated", "Invalid audience Uri.").write(s, w, r)
+	case !ok || d == nil || itemID != r.PathValue("item"):
+		refuse(401, "unauthenticated", "Authentication failed.").write(s, w, r)
+	default:
+		s.tellItem(w, r, &job{drive: d}, snapshot{item: itemID})
+	}
 }
 
 // tellItem answers with the finished item itself.

@@ -79,10 +79,9 @@ func (c *call) createSession() *wireError {
 		ifMatch: c.r.Header.Get("If-Match"), times: req.Item.FileSystem, deferred: req.Defer, login: c.account.Login,
 	}
 	if u.behavior == "" {
-		u.behavior = conflictFail
-		if !c.place.byPath { // an item by its own id: its content is replaced
-			u.behavior = conflictReplace
-		}
+		// Microsoft's page doesn't tell the default for sessions and microsoft.md §4.2 has fail;
+		// rclone overwrites files through sessions that name none, so it is replace.
+		u.behavior = conflictReplace
 	}
 	if req.Item.Description != nil {
 		u.about = *req.Item.Description
