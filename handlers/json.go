@@ -14,26 +14,26 @@ import (
 
 // transferJSON is the Transfer of the JSON API.
 type transferJSON struct {
-	ID               string         `json:"id"`
-	State            transfer.State `json:"state"`
-	Route            transfer.Route `json:"route"`
-	RouteReason      *string        `json:"routeReason"`
-	SourceURL        *string        `json:"sourceUrl"`
-	PageURL          *string        `json:"pageUrl"`
-	PageTitle        *string        `json:"pageTitle"`
-	AltText          *string        `json:"altText"`
-	Name             string         `json:"name"`
-	Folder           folderJSON     `json:"folder"`
-	ConflictBehavior string         `json:"conflictBehavior"`
-	Percent          *float64       `json:"percentageComplete"`
-	BytesTransferred *int64         `json:"bytesTransferred"`
-	Size             *int64         `json:"size"`
-	Reason           *string        `json:"reason"`
-	Error            *errorJSON     `json:"error"`
-	Attempts         int            `json:"attempts"`
-	Item             *itemJSON      `json:"item"`
-	Created          time.Time      `json:"createdDateTime"`
-	Modified         time.Time      `json:"lastModifiedDateTime"`
+	ID               string          `json:"id"`
+	State            transfer.State  `json:"state"`
+	Route            *transfer.Route `json:"route"` // null until it is chosen
+	RouteReason      *string         `json:"routeReason"`
+	SourceURL        *string         `json:"sourceUrl"`
+	PageURL          *string         `json:"pageUrl"`
+	PageTitle        *string         `json:"pageTitle"`
+	AltText          *string         `json:"altText"`
+	Name             string          `json:"name"`
+	Folder           folderJSON      `json:"folder"`
+	ConflictBehavior string          `json:"conflictBehavior"`
+	Percent          *float64        `json:"percentageComplete"`
+	BytesTransferred *int64          `json:"bytesTransferred"`
+	Size             *int64          `json:"size"`
+	Reason           *string         `json:"reason"`
+	Error            *errorJSON      `json:"error"`
+	Attempts         int             `json:"attempts"`
+	Item             *itemJSON       `json:"item"`
+	Created          time.Time       `json:"createdDateTime"`
+	Modified         time.Time       `json:"lastModifiedDateTime"`
 }
 
 type folderJSON struct {
@@ -59,7 +59,7 @@ type errorJSON struct {
 
 func wire(t transfer.Transfer) transferJSON {
 	j := transferJSON{
-		ID: t.ID, State: t.State, Route: t.Route, RouteReason: orNull(t.RouteReason),
+		ID: t.ID, State: t.State, Route: orNull(t.Route), RouteReason: orNull(t.RouteReason),
 		SourceURL: orNull(t.SourceURL), PageURL: orNull(t.PageURL), PageTitle: orNull(t.PageTitle), AltText: orNull(t.AltText),
 		Name: t.Name, Folder: folderJSON(t.Folder), ConflictBehavior: string(t.ConflictBehavior),
 		Percent: t.Percent, BytesTransferred: t.BytesTransferred, Size: t.Size,
@@ -83,7 +83,7 @@ func join(a, b string) string {
 }
 
 // orNull is s, or null for the empty string.
-func orNull(s string) *string {
+func orNull[T ~string](s T) *T {
 	if s == "" {
 		return nil
 	}
