@@ -123,8 +123,12 @@ func (clearSealer) Seal(_, _ string, plain []byte) []byte           { return pla
 func (clearSealer) Open(_, _ string, sealed []byte) ([]byte, error) { return sealed, nil }
 
 func reopen(dir string) *engine {
+	return reopenWith(dir, transfer.StoreOptions{Sealer: clearSealer{}})
+}
+
+func reopenWith(dir string, o transfer.StoreOptions) *engine {
 	node := must(natsd.Start(natsd.Options{Dir: dir}))
-	return &engine{node, must(transfer.OpenStore(context.Background(), node.JetStream(), node.Conn(), transfer.StoreOptions{Sealer: clearSealer{}}))}
+	return &engine{node, must(transfer.OpenStore(context.Background(), node.JetStream(), node.Conn(), o))}
 }
 
 func measureAccept(submitters int) figures {

@@ -74,12 +74,11 @@ type committer struct {
 	in    chan *write
 	ctx   context.Context
 	ended chan struct{}
+	at    func(point string) // a test kills the process at a named point; else nil
 }
 
 func newCommitter(ctx context.Context, nc *nats.Conn) *committer {
-	c := &committer{nc: nc, in: make(chan *write, maxBatch), ctx: ctx, ended: make(chan struct{})}
-	go c.run() // ends with ctx
-	return c
+	return &committer{nc: nc, in: make(chan *write, maxBatch), ctx: ctx, ended: make(chan struct{})}
 }
 
 // put stores records together and returns the revision of the last one. When ctx ends first the
@@ -158,7 +157,9 @@ func (c *committer) gather(w *write) []*write {
 
 // commit stores ws in one batch; if one of them spoils it, each by itself.
 func (c *committer) commit(ws []*write) {
+	c.pass("write.before")
 	seq, err := c.publish(ws)
+	c.pass("write.after")
 	if err != nil && len(ws) > 1 && !errors.Is(err, errUnanswered) {
 		for _, w := range ws {
 			seq, err := c.publish([]*write{w})
@@ -176,6 +177,13 @@ func (c *committer) commit(ws []*write) {
 	for i := len(ws) - 1; i >= 0; i-- {
 		ws[i].done <- wrote{seq, nil}
 		seq -= uint64(len(ws[i].records))
+	}
+}
+
+// pass tells a test that the work has come to point.
+func (c *committer) pass(point string) {
+	if c.at != nil {
+		c.at(point)
 	}
 }
 

@@ -18,12 +18,16 @@ import (
 
 // Times of a lease. One lives longer than an election of the cluster (4-9 s), or owners would flap
 // during each; who holds it lets go of it earlier than the cluster does.
+type leaseTimes struct {
+	ttl, hold, renew time.Duration
+	look             time.Duration // how often free partitions are looked for
+	reconcile        time.Duration // how often records are compared with what runs, in case that a doorbell was lost
+	foreign          time.Duration // how long another instance's POST gets to show
+}
+
+var standardLease = leaseTimes{ttl: 30 * time.Second, hold: 25 * time.Second, renew: 10 * time.Second, look: 2 * time.Second, reconcile: time.Minute, foreign: 30 * time.Second}
+
 const (
-	leaseTTL   = 30 * time.Second
-	leaseHold  = 25 * time.Second
-	leaseRenew = 10 * time.Second
-	leaseLook  = 2 * time.Second // how often free partitions are looked for
-	reconcile  = time.Minute     // how often records are compared with what runs, in case that a doorbell was lost
 	settleTime = 5 * time.Second // how long steps get to end before a partition is given away
 
 	leaseSubject = "skylift.lease" // rings when leases were given back or somebody came
@@ -53,7 +57,7 @@ func (r *Runner) startLeases(ctx context.Context) error {
 		return err
 	}
 	kv, err := js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
-		Bucket: "leases", History: 1, TTL: leaseTTL, Storage: jetstream.FileStorage, Replicas: r.store.opt.Replicas,
+		Bucket: "leases", History: 1, TTL: r.opt.lease.ttl, Storage: jetstream.FileStorage, Replicas: r.store.opt.Replicas,
 	})
 	if err != nil {
 		return fmt.Errorf("open the leases: %w", err)
@@ -87,18 +91,18 @@ func (l *leases) run() {
 		l.ring() // the others make room
 	}
 	renewed, reconciled := time.Time{}, time.Now()
-	tick := time.NewTicker(leaseLook)
+	tick := time.NewTicker(l.r.opt.lease.look)
 	defer tick.Stop()
 	for ctx.Err() == nil {
 		now := time.Now()
-		if now.Sub(renewed) >= leaseRenew {
+		if now.Sub(renewed) >= l.r.opt.lease.renew {
 			renewed = now
 			l.renew(ctx)
 		}
 		if !l.r.isStopping() {
 			l.share(ctx)
 		}
-		if now.Sub(reconciled) >= reconcile {
+		if now.Sub(reconciled) >= l.r.opt.lease.reconcile {
 			reconciled = now
 			for p := range partitions {
 				if l.owns(p) {
@@ -132,7 +136,7 @@ func (l *leases) renew(ctx context.Context) {
 			switch {
 			case err == nil:
 				l.revisions[p] = rev
-				l.until[p].Store(int64(before + leaseHold))
+				l.until[p].Store(int64(before + l.r.opt.lease.hold))
 			case isConflict(err):
 				if e, err := l.kv.Get(ctx, leaseKey(p)); err == nil && string(e.Value()) == l.r.opt.Instance {
 					l.revisions[p] = e.Revision() // our own renewal whose answer was lost
@@ -213,7 +217,7 @@ func (l *leases) take(ctx context.Context, p int) bool {
 	}
 	l.revisions[p] = rev
 	l.leaving[p].Store(false)
-	l.until[p].Store(int64(before + leaseHold))
+	l.until[p].Store(int64(before + l.r.opt.lease.hold))
 	l.r.mu.Lock()
 	defer l.r.mu.Unlock()
 	if !l.r.stopping {

@@ -136,7 +136,7 @@ func (r *Runner) add(t *Transfer) {
 		r.park(n)
 	case r.leases != nil && t.Work.Phase == Posting: // a former owner's POST gets time to show
 		n.state = timed
-		r.arm(n, max(foreignWait-r.opt.Now().Sub(t.Work.PostedAt), 0))
+		r.arm(n, max(r.opt.lease.foreign-r.opt.Now().Sub(t.Work.PostedAt), 0))
 	case n.waitsForSlot():
 		n.state = queued
 		heap.Push(&a.queue, n)

@@ -23,6 +23,8 @@ type RunnerOptions struct {
 	Grace      time.Duration    // how long Stop lets a short step finish; 0: 5 s
 	Log        *slog.Logger     // nil: nothing is logged
 	Now        func() time.Time // nil: time.Now
+
+	lease leaseTimes // shorter in tests
 }
 
 func (o RunnerOptions) withDefaults() RunnerOptions {
@@ -35,6 +37,9 @@ func (o RunnerOptions) withDefaults() RunnerOptions {
 	set(&o.MaxStreams, 16)
 	set(&o.PerAccount, 3)
 	set(&o.PerHost, 4)
+	if o.lease.ttl == 0 {
+		o.lease = standardLease
+	}
 	if o.Grace <= 0 {
 		o.Grace = 5 * time.Second
 	}
@@ -138,6 +143,7 @@ func (r *Runner) found(m stored) {
 	}
 	r.freshen(&t)
 	r.add(&t)
+	r.store.commit.pass("adopt.after")
 }
 
 // freshen starts the stall clock again: nobody watched the transfer for a while.

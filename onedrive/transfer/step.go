@@ -13,7 +13,6 @@ const (
 	progressEvery = time.Second      // per transfer
 	errorBudget   = 8                // failed steps in a row before a transfer fails
 	longPark      = 15 * time.Minute // what waits without a time looks again after this
-	foreignWait   = 30 * time.Second // a POST that another instance began gets this long to show
 	storeTimeout  = 30 * time.Second // of one write; then the transfer waits with what it has in memory
 )
 
@@ -83,7 +82,7 @@ func (r *Runner) prepare(n *run) (time.Duration, error) {
 		n.t, n.kept = &t, t.clone()
 		if n.foreign && t.Work.Phase == Posting && r.opt.Instance != "" {
 			n.foreign = false
-			return foreignWait, ErrConflict
+			return r.opt.lease.foreign, ErrConflict
 		}
 	}
 	if n.unsaved {
@@ -124,6 +123,7 @@ func (r *Runner) keep(n *run) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), storeTimeout)
 	defer cancel()
 	err := r.store.put(ctx, n.t)
+	r.store.commit.pass("keep.after")
 	if n.unsaved = err != nil && !errors.Is(err, ErrConflict); err == nil {
 		n.kept = n.t.clone()
 	}

@@ -22,6 +22,8 @@ type StoreOptions struct {
 	Retention time.Duration    // how long a final transfer stays on the list; 0: 30 days
 	Space     func() error     // not nil while only running transfers may write; natsd.Node.Space; nil: always room
 	Now       func() time.Time // nil: time.Now
+
+	at func(point string) // for tests: called at each named point of the work
 }
 
 // Store keeps every transfer in JetStream. Its record is the truth; all else follows from it.
@@ -54,6 +56,8 @@ func OpenStore(ctx context.Context, js jetstream.JetStream, nc *nats.Conn, o Sto
 	ctx, stop := context.WithCancel(ctx)
 	s := &Store{opt: o, nc: js.Conn(), events: nc, codec: codec{o.Sealer}, stop: stop}
 	s.commit = newCommitter(ctx, s.nc)
+	s.commit.at = o.at
+	go s.commit.run() // ends with ctx
 	s.hub = newHub(ctx, s)
 	return s, nil
 }
@@ -155,6 +159,7 @@ func (s *Store) create(ctx context.Context, t *Transfer, idempotencyKey string) 
 		return Transfer{}, false, fmt.Errorf("store a transfer: %w", err)
 	}
 	t.Revision = rev
+	s.commit.pass("accept.after")
 	s.tell(t.Owner, t.ID, t)
 	return *t, true, nil
 }
@@ -277,7 +282,13 @@ func (s *Store) put(ctx context.Context, t *Transfer) error {
 		active.value, active.why, active.ttl = nil, whyMoved, markerTTL
 		records = []record{active, {key: historyKey(t), value: value, expected: -1, ttl: s.opt.Retention}}
 	}
+	if t.State.Final() {
+		s.commit.pass("final.before")
+	}
 	rev, err := s.commit.put(ctx, records...)
+	if t.State.Final() {
+		s.commit.pass("final.after")
+	}
 	if err != nil {
 		t.Modified = was
 		return fmt.Errorf("store transfer %s: %w", t.ID, err)

@@ -1,0 +1,22 @@
+package transfer
+
+import "time"
+
+// At sets what tests do at each named point of the work.
+func (o StoreOptions) At(at func(point string)) StoreOptions {
+	o.at = at
+	return o
+}
+
+// ShortLease makes orphans be adopted after ttl.
+func (o RunnerOptions) ShortLease(ttl time.Duration) RunnerOptions {
+	o.lease = leaseTimes{ttl: ttl, hold: ttl * 5 / 6, renew: ttl / 3, look: ttl / 15, reconcile: 2 * ttl, foreign: ttl}
+	return o
+}
+
+// Differs and the codec are tested by tables of their own.
+var Differs = differs
+
+func Decode(s Sealer, owner, id string, data []byte) (Transfer, error) {
+	return codec{s}.decode(owner, id, data)
+}
