@@ -144,7 +144,7 @@ func childServer() {
 			return e.store.Submit(context.Background(), "robin", picture(1), req.FormValue("key"))
 		}
 		if broken == "unsynced" { // says yes before it is stored
-			time.AfterFunc(20*time.Millisecond, func() { _, _, _ = submit() })
+			time.AfterFunc(rand.N(400*time.Millisecond), func() { _, _, _ = submit() })
 			return
 		}
 		t, isNew, err := submit()
@@ -305,7 +305,7 @@ func TestKill(t *testing.T) {
 
 // TestKillFindsABrokenBuild shows that the harness can fail.
 func TestKillFindsABrokenBuild(t *testing.T) {
-	if v := killing(t, 6, "unsynced", nil); v.lost == 0 {
+	if v := killing(t, 6, "unsynced", []string{"write.before"}); v.lost == 0 {
 		t.Error("transfers promised before they were stored: none lost, the harness sees nothing")
 	}
 	if v := killing(t, 8, "repost", []string{"post.after"}); v.duplicate == 0 {
