@@ -21,8 +21,8 @@ type Options struct {
 	// Prefix is the path under which the handler is mounted, such as "/demo"; it stands in all
 	// addresses that the server gives out. The handler sees the path with the prefix.
 	Prefix string
-	// Fetch fetches the source of an upload-from-URL; nil means http.DefaultTransport without
-	// proxy. Sample pictures of the server itself never pass through it.
+	// Fetch fetches the source of an upload-from-URL; nil means a transport without proxy that
+	// reaches public addresses only. Sample pictures of the server itself never pass through it.
 	Fetch http.RoundTripper
 	// Now is the clock; nil means time.Now. Server.Advance moves whatever it says.
 	Now func() time.Time

@@ -126,7 +126,7 @@ func (s *Server) fetch(ctx context.Context, j *job) (*intake, string, error) {
 	defer cancel()
 	if o := s.cloud.faults.match(j.drive.account.Login, []Phase{PhaseSource}); o != nil {
 		if o.fault.Action != Stall {
-			return nil, "", fmt.Errorf("The source answered %d", o.fault.Status)
+			return nil, "", fmt.Errorf("the source answered %d", o.fault.Status)
 		}
 		if err := s.stalled(ctx, o); err != nil {
 			return nil, "", err
@@ -134,14 +134,14 @@ func (s *Server) fetch(ctx context.Context, j *job) (*intake, string, error) {
 	}
 	res, err := s.getSource(ctx, j)
 	if err != nil {
-		return nil, "", errors.New("The source could not be reached")
+		return nil, "", errors.New("the source could not be reached")
 	}
 	defer res.Body.Close()
 	switch {
 	case res.StatusCode != http.StatusOK:
-		return nil, "", fmt.Errorf("The source answered %d", res.StatusCode)
+		return nil, "", fmt.Errorf("the source answered %d", res.StatusCode)
 	case res.ContentLength > nativeLimit:
-		return nil, "", errors.New("The source is too large")
+		return nil, "", errors.New("the source is too large")
 	}
 	in, err := s.receive(ctx, j, res)
 	return in, res.Header.Get("Content-Type"), err
@@ -196,10 +196,10 @@ func (s *Server) receive(ctx context.Context, j *job, res *http.Response) (*inta
 		switch {
 		case err != nil:
 			free()
-			return nil, errors.New("The source broke off")
+			return nil, errors.New("the source broke off")
 		case in.size > nativeLimit:
 			free()
-			return nil, errors.New("The source is too large")
+			return nil, errors.New("the source is too large")
 		}
 		if e := s.pace(ctx, j, in.size, start); e != nil {
 			free()

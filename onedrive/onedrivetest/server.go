@@ -36,6 +36,7 @@ func NewServer(t testing.TB, options ...fakegraph.Options) *Server {
 	s := &Server{Server: fakegraph.New(o)}
 	server := httptest.NewServer(s.Server)
 	t.Cleanup(server.Close)
+	t.Cleanup(s.Server.Close)
 	s.URL = server.URL + o.Prefix
 	s.LoginURL, s.GraphURL = s.URL, s.URL+"/v1.0"
 	graph, err := onedrive.New(onedrive.Config{GraphURL: s.GraphURL})
