@@ -1,0 +1,248 @@
+package handlers_test
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestAPISavesAURLAndSaysWhatBecameOfIt(t *testing.T) {
+	s := setup(t)
+	b := s.signIn(robin)
+	got := b.json("POST", "/api/v1/transfers", map[string]any{"sourceUrl": s.sample("meadow.jpg"), "pageUrl": "https://cats.example/", "pageTitle": "Cats"}).want(202)
+	made := got.json()
+	if location := got.header("Location"); location != "/api/v1/transfers/"+made["id"].(string) {
+		t.Errorf("Location = %q", location)
+	}
+	for _, key := range []string{"id", "state", "route", "sourceUrl", "pageUrl", "name", "folder", "conflictBehavior", "percentageComplete",
+		"bytesTransferred", "size", "reason", "error", "attempts", "item", "createdDateTime", "lastModifiedDateTime"} {
+		if _, ok := made[key]; !ok {
+			t.Errorf("no %q in %v", key, made)
+		}
+	}
+	for _, secret := range []string{"owner", "work", "Work", "monitor", "uploadUrl"} {
+		if _, ok := made[secret]; ok {
+			t.Errorf("%q is in the answer", secret)
+		}
+	}
+	done := b.final(made["id"].(string))
+	item, _ := done["item"].(map[string]any)
+	if done["state"] != "completed" || item["name"] != "meadow.jpg" || item["webUrl"] == "" || item["size"] == 0.0 {
+		t.Errorf("transfer = %v", done)
+	}
+	if !slices.ContainsFunc(paths(s, robin), func(p string) bool { return p == "/meadow.jpg" }) {
+		t.Errorf("files = %v", paths(s, robin))
+	}
+	failed := b.final(b.submit(s.sample("missing.jpg")))
+	problem, _ := failed["error"].(map[string]any)
+	if failed["state"] != "failed" || problem["code"] != "sourceNotFound" || problem["message"] == "" || problem["advice"] == "" {
+		t.Errorf("failed transfer = %v", failed)
+	}
+}
+
+func paths(s *site, login string) []string {
+	var list []string
+	for _, f := range s.microsoft.Files(login) {
+		list = append(list, "/"+strings.TrimPrefix(f.Path, "/"))
+	}
+	return list
+}
+
+func TestAPIRefusesWithAProblem(t *testing.T) {
+	s := setup(t)
+	b := s.signIn(robin)
+	asJSON, asForm := http.Header{"Content-Type": {"application/json"}}, http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
+	long := strings.Repeat("a", 3000)
+	for _, c := range []struct {
+		name, method, path, body string
+		head                     http.Header
+		status                   int
+		code, field              string
+	}{
+		{"a form instead of JSON", "POST", "/transfers", "sourceUrl=x", asForm, 415, "unsupportedType", ""},
+		{"no JSON at all", "POST", "/transfers", "{", asJSON, 400, "invalidRequest", ""},
+		{"two values", "POST", "/transfers", "{}{}", asJSON, 400, "invalidRequest", ""},
+		{"a wrong type", "POST", "/transfers", `{"sourceUrl":7}`, asJSON, 400, "invalidRequest", ""},
+		{"nothing", "POST", "/transfers", `{}`, asJSON, 400, "sourceRefused", "sourceUrl"},
+		{"a script", "POST", "/transfers", `{"sourceUrl":"javascript:alert(1)"}`, asJSON, 400, "sourceRefused", "sourceUrl"},
+		{"a password", "POST", "/transfers", `{"sourceUrl":"https://u:p@a.example/"}`, asJSON, 400, "sourceRefused", "sourceUrl"},
+		{"a private host", "POST", "/transfers", `{"sourceUrl":"http://169.254.169.254/latest"}`, asJSON, 400, "sourceRefused", "sourceUrl"},
+		{"a long address", "POST", "/transfers", `{"sourceUrl":"https://a.example/` + long + `"}`, asJSON, 400, "sourceRefused", "sourceUrl"},
+		{"an odd conflict", "POST", "/transfers", `{"sourceUrl":"https://a.example/","conflictBehavior":"merge"}`, asJSON, 400, "invalidRequest", "conflictBehavior"},
+		{"a folder that is none", "POST", "/transfers", `{"sourceUrl":"` + s.sample("meadow.jpg") + `","folderId":"nope"}`, asJSON, 404, "folderNotFound", "folderId"},
+		{"a path for an id", "POST", "/transfers", `{"sourceUrl":"https://a.example/","folderId":"../x"}`, asJSON, 400, "invalidRequest", "folderId"},
+		{"an empty batch", "POST", "/transfers/batch", `{"transfers":[]}`, asJSON, 400, "invalidRequest", "transfers"},
+		{"too much", "POST", "/transfers/batch", `{"transfers":["` + strings.Repeat("a", 5<<20) + `"]}`, asJSON, 413, "tooLarge", ""},
+		{"an unknown transfer", "GET", "/transfers/01K0000000000000000000000A", "", nil, 404, "notFound", ""},
+		{"an odd id", "GET", "/transfers/..%2f..%2fx", "", nil, 404, "notFound", ""},
+		{"an unknown state", "GET", "/transfers?state=flying", "", nil, 400, "invalidRequest", "state"},
+		{"too many at once", "GET", "/transfers?top=1000", "", nil, 400, "invalidRequest", "top"},
+		{"an unknown path", "GET", "/nothing", "", nil, 404, "notFound", ""},
+		{"an odd method", "PATCH", "/transfers", "", asJSON, 405, "methodNotAllowed", ""},
+		{"a folder name that OneDrive forbids", "POST", "/folders", `{"name":"a/b"}`, asJSON, 422, "nameInvalid", "name"},
+		{"a folder without a name", "POST", "/folders", `{"name":" "}`, asJSON, 422, "nameInvalid", "name"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := b.do(c.method, "/api/v1"+c.path, c.body, c.head)
+			if got.status != c.status || got.code() != c.code {
+				t.Errorf("%d %s, want %d %s\n%s", got.status, got.code(), c.status, c.code, cutTo(got.body, 400))
+			}
+			if field, _ := got.json()["field"].(string); field != c.field {
+				t.Errorf("field %q, want %q", field, c.field)
+			}
+			if got.json()["title"] == "" {
+				t.Error("no words")
+			}
+		})
+	}
+}
+
+func TestIdempotencyKeyMakesTwoRequestsOneTransfer(t *testing.T) {
+	s := setup(t)
+	b, other := s.signIn(robin), s.signIn(kim)
+	head := http.Header{"Content-Type": {"application/json"}, "Idempotency-Key": {"order-1"}}
+	body := `{"sourceUrl":"` + s.sample("slow.jpg") + `"}`
+	first := b.do("POST", "/api/v1/transfers", body, head).want(202).json()["id"]
+	if again := b.do("POST", "/api/v1/transfers", body, head).want(202).json()["id"]; again != first {
+		t.Errorf("%v, then %v", first, again)
+	}
+	if foreign := other.do("POST", "/api/v1/transfers", body, head).want(202).json()["id"]; foreign == first {
+		t.Error("another user's key gave this user's transfer")
+	}
+	head["Idempotency-Key"] = []string{strings.Repeat("x", 201)}
+	if code := b.do("POST", "/api/v1/transfers", body, head).want(400).code(); code != "idempotencyKey" {
+		t.Errorf("code = %q", code)
+	}
+}
+
+func TestABatchAnswersLineByLine(t *testing.T) {
+	s := setup(t)
+	b := s.signIn(robin)
+	got := b.json("POST", "/api/v1/transfers/batch", map[string]any{"transfers": []any{
+		map[string]any{"sourceUrl": s.sample("meadow.jpg")},
+		map[string]any{"sourceUrl": "file:///etc/passwd"},
+		map[string]any{"sourceUrl": s.sample("harbour.png"), "folderId": "gone"},
+		map[string]any{"sourceUrl": s.sample("tiles.png")},
+	}}).want(202).json()["value"].([]any)
+	var codes []any
+	for _, v := range got {
+		codes = append(codes, v.(map[string]any)["code"])
+	}
+	if want := []any{nil, "sourceRefused", "folderNotFound", nil}; !slices.Equal(codes, want) {
+		t.Errorf("codes = %v, want %v", codes, want)
+	}
+}
+
+func TestClientsBytesArriveInOneGoAndInPieces(t *testing.T) {
+	s := setup(t)
+	b := s.signIn(robin)
+	content := strings.Repeat("0123456789abcdef", 64<<10)
+	order := func(name string) string {
+		return b.json("POST", "/api/v1/transfers", map[string]any{"route": "upload", "name": name, "size": len(content), "contentType": "application/octet-stream"}).want(202).json()["id"].(string)
+	}
+	put := func(id, body string, head http.Header) answer {
+		return b.do("PUT", "/api/v1/transfers/"+id+"/content", body, head)
+	}
+	one := order("one.bin")
+	put(one, content, http.Header{"Content-Type": {"application/octet-stream"}}).want(202)
+	b.final(one)
+
+	two := order("two.bin")
+	half := len(content) / 2
+	put(two, content[:half], http.Header{"Content-Range": {"bytes 0-524287/1048576"}}).want(202)
+	if code := put(two, "xx", http.Header{"Content-Range": {"bytes 9-10/1048576"}}).want(416).code(); code != "rangeInvalid" {
+		t.Errorf("code = %q", code)
+	}
+	put(two, content[half:], http.Header{"Content-Range": {"bytes 524288-1048575/1048576"}}).want(202)
+	b.final(two)
+	for _, name := range []string{"one.bin", "two.bin"} {
+		if got, ok := s.microsoft.Content(robin, "/"+name); !ok || string(got) != content {
+			t.Errorf("%s: %d bytes arrived, want %d the same", name, len(got), len(content))
+		}
+	}
+	put(one, "late", nil).want(409)
+	for _, bad := range []string{"bytes 5-4/10", "bytes 0-9/9", "bytes */10", "chunks 0-1/2", "bytes 0-99/1000"} {
+		if got := put(order("bad.bin"), "0123", http.Header{"Content-Range": {bad}}); got.status != 416 {
+			t.Errorf("Content-Range %q = %d, want 416", bad, got.status)
+		}
+	}
+}
+
+func TestFoldersAreListedMadeAndFound(t *testing.T) {
+	s := setup(t)
+	b := s.signIn(robin)
+	top := b.get("/api/v1/folders").want(200).json()
+	if top["folder"].(map[string]any)["path"] != "/" || len(top["value"].([]any)) == 0 {
+		t.Errorf("top = %v", top)
+	}
+	made := b.json("POST", "/api/v1/folders", map[string]string{"name": "Übergänge"}).want(201).json()
+	again := b.json("POST", "/api/v1/folders", map[string]string{"name": "Übergänge"}).want(200).json()
+	if made["id"] != again["id"] {
+		t.Errorf("made %v, then %v", made["id"], again["id"])
+	}
+	inner := b.json("POST", "/api/v1/folders", map[string]string{"name": "Inner", "parentId": made["id"].(string)}).want(201).json()
+	if inner["path"] != "/Übergänge/Inner" {
+		t.Errorf("path = %q", inner["path"])
+	}
+	got := b.get("/api/v1/folders?id=" + inner["id"].(string)).want(200).json()
+	var way []string
+	for _, c := range got["crumbs"].([]any) {
+		way = append(way, c.(map[string]any)["name"].(string))
+	}
+	if !slices.Equal(way, []string{"OneDrive", "Übergänge", "Inner"}) {
+		t.Errorf("crumbs = %v", way)
+	}
+	b.get("/api/v1/folders?id=nope").want(404)
+}
+
+func TestMeSaysWhoAndWhichDrive(t *testing.T) {
+	s := setup(t)
+	for login, want := range map[string][2]string{robin: {"personal", "unknown"}, alex: {"business", "unavailable"}} {
+		me := s.signIn(login).get("/api/v1/me").want(200).json()
+		drive := me["drive"].(map[string]any)
+		if drive["driveType"] != want[0] || me["native"] != want[1] || me["id"] == "" || drive["quota"] == nil {
+			t.Errorf("%s: %v, want %v", login, me, want)
+		}
+	}
+}
+
+func TestHistoryFiltersSearchesAndPages(t *testing.T) {
+	s := setup(t)
+	b := s.signIn(robin)
+	var lines []string
+	for range 30 {
+		lines = append(lines, s.sample("missing.jpg")+"?"+strings.Repeat("x", len(lines)))
+	}
+	lines = append(lines, s.sample("meadow.jpg"))
+	b.form("/transfers", "urls", strings.Join(lines, "\n")).want(303)
+	home := b.get("/").page()
+	if n := len(home.all("transfer")); n != 25 {
+		t.Errorf("%d rows on the main page, want 25", n)
+	}
+	b.final(attr(home.all("transfer")[0], "data-id"))
+	for _, c := range []struct {
+		query string
+		want  int
+	}{{"", 31}, {"?q=meadow", 1}, {"?q=MEADOW", 1}, {"?q=nothing-like-it", 0}, {"?state=completed", 1}, {"?state=nonsense", 31}} {
+		if n := len(b.get("/transfers" + c.query).want(200).page().all("transfer")); n != c.want {
+			t.Errorf("/transfers%s shows %d, want %d", c.query, n, c.want)
+		}
+	}
+}
+
+func TestNoSecretReachesTheLog(t *testing.T) {
+	s := setup(t)
+	b := s.signIn(robin)
+	id := b.submit(s.sample("meadow.jpg") + "?sig=marked-signature")
+	b.final(id)
+	b.get("/save?url=" + s.sample("meadow.jpg") + "%3Fsig=marked-signature").want(200)
+	b.get("/transfers?q=marked-signature").want(200)
+	log := s.log.String()
+	for _, mark := range []string{"marked-signature", "code=", "state=", "Bearer ", "skylift-session="} {
+		if strings.Contains(log, mark) {
+			at := strings.Index(log, mark)
+			t.Errorf("the log has %q: …%s…", mark, log[max(0, at-200):at+60])
+		}
+	}
+}
