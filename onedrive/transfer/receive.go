@@ -63,7 +63,7 @@ func (s *Saver) Receive(ctx context.Context, store *Store, owner, id string, c C
 		return t, err
 	}
 	r := &saving{s: s, t: &t, client: client, progress: func() {}}
-	r.keep = func() error { return store.Update(ctx, &t) }
+	r.keep = func() error { return store.overtake(ctx, &t) }
 	if t.ContentType == "" {
 		t.ContentType = mediaType(c.ContentType)
 	}
@@ -71,7 +71,28 @@ func (s *Saver) Receive(ctx context.Context, store *Store, owner, id string, c C
 	if err := r.receive(ctx, c); err != nil {
 		return t, err
 	}
-	return t, store.Update(context.WithoutCancel(ctx), &t)
+	return t, store.overtake(context.WithoutCancel(ctx), &t)
+}
+
+// overtake stores t although somebody else changed it meanwhile: the runner parks a new upload
+// while its bytes are coming in already, and the bytes' way is what counts. A transfer that has
+// ended stays ended.
+func (s *Store) overtake(ctx context.Context, t *Transfer) error {
+	for range 5 {
+		err := s.Update(ctx, t)
+		if !errors.Is(err, ErrConflict) {
+			return err
+		}
+		now, err := s.Get(ctx, t.Owner, t.ID)
+		if err != nil {
+			return err
+		}
+		if now.State.Final() {
+			return ErrNotPossible
+		}
+		t.Revision = now.Revision
+	}
+	return ErrConflict
 }
 
 // admissible says whether the piece can be taken.
