@@ -334,6 +334,9 @@ func (a *app) close() error {
 	if a.store != nil {
 		a.store.Close()
 	}
+	if a.microsoft != nil {
+		a.microsoft.Close()
+	}
 	if a.source != nil {
 		a.source.Close()
 	}
