@@ -22,7 +22,7 @@ func (h *Handler) row(t transfer.Transfer, speed float64) views.Row {
 	now := h.now()
 	r := views.Row{
 		ID: t.ID, Name: rowName(t), State: string(t.State), Icon: kindIcon(t),
-		Source: sourceName(t), Link: t.SourceURL, Page: t.PageTitle, PageLink: t.PageURL,
+		Source: sourceName(t), Link: webLink(t.SourceURL), Page: t.PageTitle, PageLink: t.PageURL,
 		Folder: folderName(t.Folder), When: clock(t.Created, now), WhenISO: t.Created.UTC().Format(time.RFC3339),
 		Remove: t.State.Final(), Cancel: !t.State.Final(),
 		Retry: t.State == transfer.Failed && canRetry(t) || t.State == transfer.Cancelled && canRetry(t),
@@ -211,6 +211,14 @@ func sourceName(t transfer.Transfer) string {
 	return "From your browser"
 }
 
+// webLink is the address if a person can open it: a data: URL is none.
+func webLink(s string) string {
+	if hostOf(s) == "" {
+		return ""
+	}
+	return s
+}
+
 func hostOf(s string) string {
 	u, err := url.Parse(s)
 	if err != nil {
@@ -222,7 +230,7 @@ func hostOf(s string) string {
 func folderName(f transfer.Folder) string {
 	switch {
 	case f.Path != "" && f.Path != "/":
-		return f.Path
+		return strings.TrimPrefix(f.Path, "/")
 	case f.Name != "" && f.Name != "root":
 		return f.Name
 	}

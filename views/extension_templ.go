@@ -307,14 +307,14 @@ func Extension(p Page, e ExtensionInfo) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 23, "</code></p></section><section class=\"card setting\" aria-labelledby=\"curl-title\"><h2 id=\"curl-title\">Scripts</h2><p>Everything that the extension does is in the <a href=\"/api/v1/openapi.yaml\">JSON API</a>. Make a key in <a href=\"/settings#devices\">the settings</a>, then:</p><pre class=\"example\"><code>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 23, "</code></p></section><section class=\"card setting\" aria-labelledby=\"curl-title\"><h2 id=\"curl-title\">Scripts</h2><p>Everything that the extension does is in the <a href=\"/api/v1/openapi.yaml\">JSON API</a>. Make a key in <a href=\"/settings#devices\">the settings</a>, then:</p><pre class=\"example\" tabindex=\"0\"><code>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
 			var templ_7745c5c3_Var18 string
 			templ_7745c5c3_Var18, templ_7745c5c3_Err = templ.JoinStringErrs(curlExample(e.Server))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/extension.templ`, Line: 94, Col: 53}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/extension.templ`, Line: 94, Col: 66}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var18))
 			if templ_7745c5c3_Err != nil {

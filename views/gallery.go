@@ -40,7 +40,7 @@ func Gallery() []Sample {
 func galleryRows() []Row {
 	row := func(id, name, state, words string, tone Tone) Row {
 		return Row{ID: id, Name: name, State: state, Words: words, Tone: tone, Icon: "image", Source: "images.example",
-			Link: "https://images.example/cats/tabby.jpg", Folder: "/Pictures", When: "14:02", WhenISO: "2026-11-22T14:02:00Z"}
+			Link: "https://images.example/cats/tabby.jpg", Folder: "Pictures", When: "14:02", WhenISO: "2026-11-22T14:02:00Z"}
 	}
 	queued := row("queued", "tabby.jpg", "notStarted", "Queued", Resting)
 	queued.Cancel = true
@@ -103,7 +103,7 @@ func gallerySaveLines() SaveForm {
 	f.Started, f.Text = 2, "javascript:alert(1)"
 	f.Lines = []Line{
 		{Number: 2, Text: "javascript:alert(1)", URL: "javascript:alert(1)", Tone: Bad, Said: "Not an address that can be saved: it must start with https:// or http:// and be public."},
-		{Number: 4, Text: "https://images.example/cats/tabby.jpg", URL: "https://images.example/cats/tabby.jpg", Tone: Resting, Said: "You saved this into /Pictures/Cats before.", Open: "https://onedrive.example/tabby", Again: true},
+		{Number: 4, Text: "https://images.example/cats/tabby.jpg", URL: "https://images.example/cats/tabby.jpg", Tone: Resting, Said: "You saved this into Pictures/Cats before.", Open: "https://onedrive.example/tabby", Again: true},
 	}
 	return f
 }

@@ -1,0 +1,101 @@
+package handlers_test
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+)
+
+func TestAFailedSignInSaysWhyInPlainWords(t *testing.T) {
+	s := setup(t)
+	b := s.browser()
+	begin := func() string {
+		at := must(url.Parse(b.get("/auth/login").want(303).header("Location")))(t)
+		return at.Query().Get("state")
+	}
+	declined := begin()
+	for _, c := range []struct {
+		name, query string
+		status      int
+		words       string
+	}{
+		{"no answer at all", "", 400, "This sign-in did not begin in this browser."},
+		{"somebody else's answer", "state=" + strings.Repeat("a", 43) + "&code=x", 400, "This sign-in did not begin in this browser."},
+		{"declined", "state=" + declined + "&error=access_denied&error_description=AADSTS65004", 403, "You said no, and that is fine."},
+		{"the same once more", "state=" + declined + "&error=access_denied", 400, "This sign-in was used already."},
+		{"a code that Microsoft does not know", "state=" + begin() + "&code=nonsense", 400, ""},
+	} {
+		got := b.get("/auth/callback?" + c.query)
+		if c.words != "" && (got.status != c.status || !strings.Contains(got.body, c.words)) {
+			t.Errorf("%s: %d, want %d %q\n%s", c.name, got.status, c.status, c.words, text(got.page().one("message")))
+		}
+		if got.status < 400 || len(got.page().all("message")) != 1 {
+			t.Errorf("%s: %d without a message", c.name, got.status)
+		}
+		if strings.Contains(got.body, "nonsense") || strings.Contains(got.body, "error_description") {
+			t.Errorf("%s: the page repeats what was sent", c.name)
+		}
+	}
+	b.get("/transfers").want(401)
+}
+
+func TestReturnAfterSignInStaysHere(t *testing.T) {
+	s := setup(t)
+	for back, want := range map[string]string{"/settings": "/settings", "//evil.example": "/", "https://evil.example/": "/", `/\evil.example`: "/", "/%09/evil.example": "/"} {
+		b := s.browser()
+		at := must(url.Parse(b.get("/auth/login?return=" + url.QueryEscape(back)).header("Location")))(t)
+		q := at.Query()
+		q.Set("prompt", "none")
+		q.Set("login_hint", robin)
+		at.RawQuery = q.Encode()
+		landed := b.get(b.get(at.String()).header("Location")).want(303).header("Location")
+		if to := must(url.Parse(landed))(t); to.Host != "" || !strings.HasPrefix(landed, "/") || strings.HasPrefix(landed, "//") || want != "/" && landed != want {
+			t.Errorf("return=%q leads to %q", back, landed)
+		}
+	}
+}
+
+func TestSettingsAreKeptAndUsed(t *testing.T) {
+	s := setup(t)
+	b := s.signIn(robin)
+	made := b.json("POST", "/api/v1/folders", map[string]string{"name": "Inbox"}).want(201).json()
+	b.form("/settings/folder", "folder", made["driveId"].(string)+"|"+made["id"].(string)).want(303)
+	b.form("/settings", "conflict", "fail").want(303)
+	b.form("/settings", "conflict", "merge").want(400)
+	if got := text(b.get("/settings").page().one("default-folder")); got != "Inbox" {
+		t.Errorf("default folder = %q", got)
+	}
+	done := b.final(b.submit(s.sample("meadow.jpg")))
+	if path := done["folder"].(map[string]any)["path"]; path != "/Inbox" {
+		t.Errorf("saved into %v, want the default folder", path)
+	}
+}
+
+func TestDeletingMyDataLeavesNothingBehind(t *testing.T) {
+	s := setup(t)
+	b := s.signIn(robin)
+	b.final(b.submit(s.sample("meadow.jpg")))
+	b.submit(s.sample("slow.jpg"))
+	b.form("/settings/delete").want(422)
+	b.get("/settings").want(200)
+	b.form("/settings/delete", "confirm", "yes").want(303)
+	b.get("/settings").want(401)
+	if _, ok := s.microsoft.Content(robin, "/meadow.jpg"); !ok {
+		t.Error("the file in OneDrive is gone")
+	}
+	back := s.signIn(robin)
+	if n := len(back.get("/transfers").page().all("transfer")); n != 0 {
+		t.Errorf("%d transfers are still there", n)
+	}
+}
+
+func TestSigningOutEndsTheSession(t *testing.T) {
+	s := setup(t)
+	b := s.signIn(robin)
+	b.get("/auth/logout").want(405)
+	b.form("/auth/logout").want(303)
+	b.get("/transfers").want(401)
+	if got := b.get("/").want(200); !strings.Contains(got.body, "Sign in with Microsoft") {
+		t.Error("no landing page")
+	}
+}

@@ -1,0 +1,120 @@
+package handlers
+
+import (
+	"testing"
+	"time"
+
+	"skylift/auth"
+	"skylift/onedrive/transfer"
+	"skylift/views"
+)
+
+func TestEveryKindOfFailedSignInHasWords(t *testing.T) {
+	kinds := []auth.Kind{auth.Declined, auth.Expired, auth.Replayed, auth.WrongState, auth.Untrusted, auth.AdminNeeded, auth.ConsentNeeded,
+		auth.WrongAccountType, auth.Misconfigured, auth.RedirectUnknown, auth.ClientUnknown, auth.SecretWrong, auth.SecretExpired,
+		auth.AudienceMismatch, auth.SessionExpired, auth.InteractionNeeded, auth.Blocked, auth.AccountLocked, auth.Loop, auth.TryAgain}
+	for _, k := range kinds {
+		if w := signIns[k]; w.status < 400 || w.what == "" || w.do == "" {
+			t.Errorf("%s: %+v", k, w)
+		}
+	}
+	if len(signIns) != len(kinds) {
+		t.Errorf("%d kinds have words, %d are tested", len(signIns), len(kinds))
+	}
+}
+
+func TestWordsAreWhole(t *testing.T) {
+	for name, table := range map[string]map[string]words{"failures": failures, "requests": requests} {
+		for code, w := range table {
+			if w.status < 400 || w.status > 599 || w.what == "" || w.what[len(w.what)-1] != '.' {
+				t.Errorf("%s[%s] = %+v", name, code, w)
+			}
+		}
+	}
+	for _, k := range kinds {
+		if _, ok := requests[k.code]; !ok && failures[k.code].what == "" {
+			t.Errorf("%v leads to %q, which has no words", k.err, k.code)
+		}
+	}
+}
+
+func ptr[T any](v T) *T { return &v }
+
+func TestProgressSaysWhatIsKnown(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		t     transfer.Transfer
+		speed float64
+		want  string
+		bar   string
+	}{
+		{"OneDrive tells a percentage", transfer.Transfer{Route: transfer.Native, Percent: ptr(41.5)}, 0, "41 %", "41.5"},
+		{"OneDrive tells nothing", transfer.Transfer{Route: transfer.Native}, 0, "OneDrive gives no percentage", ""},
+		{"zero is a percentage too", transfer.Transfer{Route: transfer.Native, Percent: ptr(0.0)}, 0, "0 %", "0"},
+		{"a relay of known size", transfer.Transfer{Route: transfer.Relay, BytesTransferred: ptr[int64](25e6), Size: ptr[int64](100e6)}, 5e6,
+			"25 % · 25 MB of 100 MB · 5.0 MB/s · about 15 seconds left", "25"},
+		{"a relay of unknown size", transfer.Transfer{Route: transfer.Relay, BytesTransferred: ptr[int64](999)}, 100, "999 bytes, the whole size is not known · 100 bytes/s", ""},
+		{"an empty relay", transfer.Transfer{Route: transfer.Relay, BytesTransferred: ptr[int64](0), Size: ptr[int64](0)}, 0, "0 bytes, the whole size is not known", ""},
+	} {
+		p := progressOf(c.t, c.speed)
+		if p.Text() != c.want || p.Percent != c.bar {
+			t.Errorf("%s: %q with bar %q, want %q with %q", c.name, p.Text(), p.Percent, c.want, c.bar)
+		}
+	}
+}
+
+func TestBytesAndTimesInWords(t *testing.T) {
+	for n, want := range map[int64]string{0: "0 bytes", 999: "999 bytes", 1000: "1 kB", 82_400: "82 kB", 999_499: "999 kB", 999_600: "1.0 MB",
+		1_234_567: "1.2 MB", 10_500_000: "10 MB", 1_073_741_824: "1.1 GB", 5e12: "5.0 TB", 9e15: "9000 TB"} {
+		if got := bytesText(n); got != want {
+			t.Errorf("bytesText(%d) = %q, want %q", n, got, want)
+		}
+	}
+	for d, want := range map[time.Duration]string{0: "a second", time.Second: "1 second", 89 * time.Second: "89 seconds", 2 * time.Minute: "2 minutes", 3 * time.Hour: "3 hours"} {
+		if got := durationText(d); got != want {
+			t.Errorf("durationText(%v) = %q, want %q", d, got, want)
+		}
+	}
+}
+
+func TestSpeedIsMeasuredFromWhatPassesBy(t *testing.T) {
+	m, now := meters{}, time.Date(2026, 11, 22, 14, 0, 0, 0, time.UTC)
+	at := func(bytes int64, after time.Duration) float64 {
+		return m.speed(transfer.Transfer{ID: "a", State: transfer.InProgress, BytesTransferred: &bytes}, now.Add(after))
+	}
+	if got := at(0, 0); got != 0 {
+		t.Errorf("at first %v", got)
+	}
+	if got := at(1000, time.Second); got != 1000 {
+		t.Errorf("after a second %v, want 1000", got)
+	}
+	if got := at(4000, 2*time.Second); got != 0.7*1000+0.3*3000 {
+		t.Errorf("smoothed %v", got)
+	}
+	if got := at(10, 3*time.Second); got != 0 {
+		t.Errorf("after a new start %v", got)
+	}
+	m.speed(transfer.Transfer{ID: "a", State: transfer.Completed}, now)
+	if len(m) != 0 {
+		t.Error("a finished transfer is still measured")
+	}
+}
+
+func TestEveryStateHasWordsAndATone(t *testing.T) {
+	h := &Handler{now: time.Now}
+	for _, s := range []transfer.State{transfer.NotStarted, transfer.InProgress, transfer.Waiting, transfer.Completed, transfer.Failed, transfer.Cancelled} {
+		for _, route := range []transfer.Route{"", transfer.Native, transfer.Relay, transfer.Upload} {
+			r := h.row(transfer.Transfer{ID: "x", State: s, Route: route, SourceURL: "https://www.a.example/b.jpg", Created: time.Now()}, 0)
+			if r.Words == "" || r.Words == string(s) || r.Tone == views.Plain || r.Source != "a.example" {
+				t.Errorf("%s by %q: %+v", s, route, r)
+			}
+			if r.Cancel == s.Final() || r.Remove != s.Final() {
+				t.Errorf("%s: cancel %v, remove %v", s, r.Cancel, r.Remove)
+			}
+		}
+	}
+	inline := h.row(transfer.Transfer{State: transfer.Completed, SourceURL: "data:image/gif;base64,R0lG"}, 0)
+	if inline.Link != "" || inline.Source != "From your browser" {
+		t.Errorf("a data: URL links to %q as %q", inline.Link, inline.Source)
+	}
+}
