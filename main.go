@@ -182,6 +182,13 @@ func (a *app) signIn(ctx context.Context, keys *auth.Keyring) (*handlers.Options
 	if o.Sessions, err = auth.OpenSessions(ctx, js, replicas, keys, auth.SessionOptions{Secure: a.secure()}); err != nil {
 		return nil, err
 	}
+	panel := auth.SessionOptions{Secure: a.secure() || a.loopback(), Panel: true}
+	if o.Panels, err = auth.OpenSessions(ctx, js, replicas, keys, panel); err != nil {
+		return nil, err
+	}
+	if o.Handoffs, err = auth.OpenHandoffs(ctx, js, replicas); err != nil {
+		return nil, err
+	}
 	o.Tokens = a.tokens
 	return o, nil
 }

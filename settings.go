@@ -63,6 +63,17 @@ func (s *settings) demo() bool { return s.ClientID == "" }
 // secure reports whether people reach Skylift by https.
 func (s *settings) secure() bool { return strings.HasPrefix(s.URL, "https://") }
 
+// loopback reports whether people reach Skylift on their own machine. Browsers keep Secure
+// cookies for such an address without https, too.
+func (s *settings) loopback() bool {
+	u, err := url.Parse(s.URL)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(u.Hostname())
+	return u.Hostname() == "localhost" || err == nil && ip.IsLoopback()
+}
+
 // readSettings takes the settings from flags, then the environment, then SKYLIFT_…_FILE for
 // secrets, then the defaults, and reports all that is wrong with them in one error. It returns
 // flag.ErrHelp when only the table was asked for.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 	"time"
 )
 
@@ -21,6 +22,17 @@ var ErrBadBearer = errors.New("auth: panel bearer is not valid")
 // in the panel's memory only, and is changed for a fresh one by RenewBearer before it ends.
 func (s *Sessions) IssueBearer(ctx context.Context, user User) (string, time.Time, error) {
 	return s.issueBearer(ctx, user, s.options.Now().Add(s.options.Idle))
+}
+
+// IsPanelBearer reports whether a key has the form of a panel's bearer; other keys do not.
+func IsPanelBearer(key string) bool { return strings.HasPrefix(key, bearerMark) }
+
+// EndBearer ends a bearer before its time: its panel signs out.
+func (s *Sessions) EndBearer(ctx context.Context, bearer string) error {
+	if !validToken(bearerMark, bearer) {
+		return nil
+	}
+	return s.forget(ctx, bearer)
 }
 
 // Bearer returns the user of a panel bearer, or ErrBadBearer.

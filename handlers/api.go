@@ -18,21 +18,21 @@ const apiBase = "/api/v1"
 // apiRoutes are the calls of the JSON API but for those of devices.
 func (h *Handler) apiRoutes() []route {
 	table := []route{
-		{method: http.MethodGet, path: "/me", serve: h.apiMe},
-		{method: http.MethodGet, path: "/folders", serve: h.apiFolders},
-		{method: http.MethodPost, path: "/folders", serve: h.apiNewFolder},
-		{method: http.MethodPost, path: "/transfers", serve: h.apiSubmit, body: listBody},
-		{method: http.MethodPost, path: "/transfers/batch", serve: h.apiBatch, body: listBody},
+		{method: http.MethodGet, path: "/me", serve: h.apiMe, panel: true},
+		{method: http.MethodGet, path: "/folders", serve: h.apiFolders, panel: true},
+		{method: http.MethodPost, path: "/folders", serve: h.apiNewFolder, panel: true},
+		{method: http.MethodPost, path: "/transfers", serve: h.apiSubmit, body: listBody, panel: true},
+		{method: http.MethodPost, path: "/transfers/batch", serve: h.apiBatch, body: listBody, panel: true},
 		{method: http.MethodPost, path: "/transfers/retry-failed", serve: h.apiRetryFailed},
-		{method: http.MethodGet, path: "/transfers", serve: h.apiList},
-		{method: http.MethodGet, path: "/transfers/:id", serve: h.apiGet},
+		{method: http.MethodGet, path: "/transfers", serve: h.apiList, panel: true},
+		{method: http.MethodGet, path: "/transfers/:id", serve: h.apiGet, panel: true},
 		{method: http.MethodDelete, path: "/transfers/:id", serve: h.apiDelete},
-		{method: http.MethodPost, path: "/transfers/:id/retry", serve: h.apiAction(h.retry)},
-		{method: http.MethodPost, path: "/transfers/:id/cancel", serve: h.apiAction(h.cancel)},
+		{method: http.MethodPost, path: "/transfers/:id/retry", serve: h.apiAction(h.retry), panel: true},
+		{method: http.MethodPost, path: "/transfers/:id/cancel", serve: h.apiAction(h.cancel), panel: true},
 		{method: http.MethodPost, path: "/transfers/:id/undo", serve: h.apiAction(h.undo)},
-		{method: http.MethodPut, path: "/transfers/:id/content", serve: h.apiContent, body: -1},
+		{method: http.MethodPut, path: "/transfers/:id/content", serve: h.apiContent, body: -1, panel: true},
 		{method: http.MethodGet, path: "/peek", serve: h.apiPeek},
-		{method: http.MethodGet, path: "/events", serve: h.apiEvents},
+		{method: http.MethodGet, path: "/events", serve: h.apiEvents, panel: true},
 	}
 	for i := range table {
 		table[i].path, table[i].access = apiBase+table[i].path, apiUser
@@ -84,6 +84,9 @@ func (h *Handler) apiSubmit(c echo.Context) error {
 	}
 	ctx, who := c.Request().Context(), owner(c)
 	targets := h.targets(who)
+	if err := atTop(c, r.ConflictBehavior); err != nil {
+		return err
+	}
 	if err := targets.check(ctx, &r); err != nil {
 		return err
 	}
@@ -118,6 +121,9 @@ func (h *Handler) apiBatch(c echo.Context) error {
 	var keys []string
 	var at []int
 	for i := range in.Transfers {
+		if err := atTop(c, in.Transfers[i].ConflictBehavior); err != nil {
+			return err
+		}
 		if err := targets.check(ctx, &in.Transfers[i]); err != nil {
 			answers[i] = problemOf(err)
 			continue

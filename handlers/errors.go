@@ -84,6 +84,8 @@ var requests = map[string]words{
 	"folderAccessDenied": {403, "OneDrive does not let you into this folder.", "", "Choose another folder."},
 	"noDrive":            {404, "This account has no OneDrive.", "", "Open onedrive.com once with this account, or sign in with another."},
 	"connectInvalid":     {400, "This is not how the extension asks to be connected.", "Nothing was connected.", "Open the extension's settings and press Connect there."},
+	"handoffInvalid":     {400, "This is not how the panel signs in.", "Nothing was connected.", "Press “Sign in” in the panel again."},
+	"notInFrame":         {403, "This is not done inside a frame.", "Nothing was changed.", "Open Skylift itself and do it there."},
 	"codeInvalid":        {400, "This code cannot be used any more.", "Nothing was connected.", "Press Connect in the extension's settings again."},
 	"signInRequired":     {401, "Microsoft asks you to sign in again.", "Your list is kept.", "Sign in, then go on."},
 	"internal":           {500, "Something went wrong in Skylift.", "It has been noted.", "Try again; if it happens again, tell whoever runs this server."},
@@ -219,6 +221,8 @@ func codeOf(err error) string {
 		return "tooLarge"
 	case errors.Is(err, errCrossSite):
 		return "crossSite"
+	case errors.Is(err, errNotInFrame):
+		return "notInFrame"
 	case errors.Is(err, errSignedOut):
 		return "unauthenticated"
 	case errors.As(err, &rateError{}):

@@ -13,7 +13,6 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"skylift/auth"
 	"skylift/handlers/sse"
 	"skylift/onedrive/transfer"
 	"skylift/views"
@@ -129,15 +128,14 @@ func (h *Handler) goodbye(ctx context.Context, w *sse.Writer) {
 func (h *Handler) stillIn(ctx context.Context, c echo.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	r := c.Request()
-	if key, ok := bearer(r); ok {
-		_, err := h.o.Devices.Authenticate(ctx, key)
-		return !errors.Is(err, auth.ErrBadKey)
-	}
 	// A fresh request: gorilla remembers in the context what it loaded for the old one.
-	fresh := (&http.Request{Header: http.Header{"Cookie": r.Header["Cookie"]}}).WithContext(valueless{ctx})
-	u, ok, err := h.o.Sessions.Lookup(fresh)
-	return err != nil || ok && u.ID == owner(c)
+	fresh := (&http.Request{Header: c.Request().Header.Clone()}).WithContext(valueless{ctx})
+	r, _ := c.Get(routeKey).(route)
+	who, err := h.callerOf(fresh, r)
+	if errors.Is(err, errSignedOut) {
+		return false
+	}
+	return err != nil || who.user.ID == owner(c)
 }
 
 // valueless keeps the deadline of a context but none of its values.

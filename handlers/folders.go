@@ -16,8 +16,8 @@ import (
 
 func (h *Handler) folderRoutes() []route {
 	return []route{
-		{method: http.MethodGet, path: "/folders", serve: h.folders},
-		{method: http.MethodPost, path: "/folders", serve: h.newFolder},
+		{method: http.MethodGet, path: "/folders", serve: h.folders, panel: true},
+		{method: http.MethodPost, path: "/folders", serve: h.newFolder, panel: true},
 	}
 }
 

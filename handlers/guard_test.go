@@ -14,6 +14,7 @@ var publicRoutes = map[string]bool{
 	"GET /": true, "GET /auth/login": true, "GET /auth/callback": true, "POST /auth/logout": true,
 	"GET /auth/signed-out": true, "GET /gallery": true, "GET /healthz": true, "GET /readyz": true,
 	"POST /csp-report": true, "GET /extension": true, "GET /extension.zip": true, "GET /.well-known/skylift": true,
+	"GET /panel": true, "GET /panel/cookies": true, "GET /panel/done": true, "POST /panel/sign-out": true, "GET /auth/panel/done": true,
 	"GET /api/v1/openapi.yaml": true, "GET /static/*": true, "GET /favicon.ico": true,
 }
 
@@ -155,7 +156,7 @@ func TestADeviceKeyOpensTheAPIAndNothingElse(t *testing.T) {
 func TestEveryAnswerCarriesTheSecurityHeaders(t *testing.T) {
 	s := setup(t)
 	b := s.signIn(robin)
-	for _, path := range []string{"/", "/transfers", "/settings", "/folders", "/gallery", "/nope", "/api/v1/me", "/api/v1/nope", "/healthz", "/static/css/app.css"} {
+	for _, path := range []string{"/", "/transfers", "/settings", "/folders", "/gallery", "/nope", "/api/v1/me", "/api/v1/nope", "/healthz"} {
 		got := b.get(path)
 		for name, want := range map[string]string{
 			"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY",

@@ -27,6 +27,8 @@ type Options struct {
 	Provider *auth.Provider
 	Pendings *auth.Pendings
 	Sessions *auth.Sessions
+	Panels   *auth.Sessions // sessions of framed panels
+	Handoffs *auth.Handoffs
 	Tokens   *auth.Tokens
 	Users    *auth.Users
 	Devices  *auth.Devices
@@ -64,6 +66,7 @@ type Handler struct {
 	metrics  *metrics
 	table    []route
 	draining chan struct{}
+	embed    embedRules
 }
 
 // New builds the web side of the given parts.
@@ -76,6 +79,7 @@ func New(o Options) *Handler {
 		h.now = time.Now
 	}
 	h.limits = newLimiters(o.Limits)
+	h.embed = newEmbedRules(o.EmbedOrigins)
 	h.metrics = newMetrics(o.Metrics, h.streams)
 	h.echo = h.newEcho()
 	h.handler = h.crossOrigin(h.echo)

@@ -3,6 +3,8 @@ package handlers
 import (
 	"errors"
 	"net/http"
+	"net/url"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -70,6 +72,16 @@ func (h *Handler) errorPage(c echo.Context, err error) error {
 	return h.render(c, w.status, views.Message(p, w.notice(tone), []views.Link{{Text: "Go to the start page", URL: "/"}}))
 }
 
+// signInFrom is where a page of htmx goes to sign in. The panel does it itself: Microsoft's pages
+// do not stand in a frame.
+func signInFrom(c echo.Context) string {
+	at, err := url.Parse(c.Request().Header.Get("HX-Current-URL"))
+	if err == nil && (at.Path == panelPath || strings.HasPrefix(at.Path, panelPath+"/")) {
+		return at.Path
+	}
+	return loginURL("/")
+}
+
 // signInPage is shown instead of a page that needs somebody. What was asked for with GET is
 // opened after the sign-in; htmx, which cannot show a page inside a form, is sent there.
 func (h *Handler) signInPage(c echo.Context, code string, w words) error {
@@ -81,7 +93,7 @@ func (h *Handler) signInPage(c echo.Context, code string, w words) error {
 	p := h.page(c, n.What)
 	n.What = ""
 	if c.Request().Header.Get("HX-Request") == "true" {
-		c.Response().Header().Set("HX-Redirect", loginURL("/"))
+		c.Response().Header().Set("HX-Redirect", signInFrom(c))
 	}
 	return h.render(c, w.status, views.SignedOut(p, n, loginURL(back), ""))
 }

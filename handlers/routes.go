@@ -27,6 +27,9 @@ type route struct {
 	serve  echo.HandlerFunc
 	body   int64  // bytes that the body may have; 0: smallBody, below 0: no limit here
 	bucket bucket // which rate limit counts; the zero value is the general one
+	panel  bool   // a panel's cookie or bearer counts here too
+	framed bool   // sites on the embed list may frame it
+	opener bool   // it keeps the window that opened it: no Cross-Origin-Opener-Policy
 }
 
 const (
@@ -38,6 +41,8 @@ const (
 func (h *Handler) routes() []route {
 	return slices.Concat(
 		h.pageRoutes(),
+		h.panelRoutes(),
+		h.handoffRoutes(),
 		h.signInRoutes(),
 		h.transferRoutes(),
 		h.folderRoutes(),
@@ -55,7 +60,7 @@ func (h *Handler) pageRoutes() []route {
 	table := []route{
 		{method: http.MethodGet, path: "/", access: public, serve: h.home},
 		{method: http.MethodGet, path: "/save", serve: h.savePage, access: public},
-		{method: http.MethodGet, path: "/events", serve: h.pageEvents},
+		{method: http.MethodGet, path: "/events", serve: h.pageEvents, panel: true},
 	}
 	if h.o.Demo {
 		table = append(table, route{method: http.MethodGet, path: "/gallery", access: public, serve: h.gallery})
@@ -70,10 +75,11 @@ func (h *Handler) guard(r route) echo.MiddlewareFunc {
 		next = h.limitRate(r, next)
 		switch r.access {
 		case public, apiPublic:
-			return h.withUser(r, next)
+			next = h.withUser(r, next)
 		default:
-			return h.needUser(r, next)
+			next = h.needUser(r, next)
 		}
+		return h.windowRules(r, next)
 	}
 }
 

@@ -77,11 +77,14 @@ func (h *Handler) submitForm(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := atTop(c, o.conflict); err != nil {
+		return err
+	}
 	form, err := h.newForm(ctx, who, o.folder)
 	if err != nil {
 		return err
 	}
-	form.Action = o.back
+	form.Action, form.Small = o.back, o.back == panelPath
 	if o.conflict != "" {
 		form.Conflict = string(o.conflict)
 	}
@@ -263,7 +266,7 @@ func (h *Handler) ordered(c echo.Context, o order, form views.SaveForm, folder t
 		form.Lines = append(form.Lines, v)
 	}
 	if len(form.Lines) == 0 && !isHTMX(c) {
-		return c.Redirect(http.StatusSeeOther, "/?watch=1&folder="+url.QueryEscape(folderValue(folder.Ref())))
+		return c.Redirect(http.StatusSeeOther, formPage(form)+"?watch=1&folder="+url.QueryEscape(folderValue(folder.Ref())))
 	}
 	if len(keep) > 0 {
 		form.Text, form.Name = o.text(keep), o.name
@@ -293,7 +296,18 @@ func (h *Handler) formAgain(c echo.Context, form views.SaveForm) error {
 	if isHTMX(c) {
 		return h.render(c, http.StatusUnprocessableEntity, views.Save(form))
 	}
+	if form.Small {
+		return h.renderPanel(c, http.StatusUnprocessableEntity, form)
+	}
 	return h.renderHome(c, http.StatusUnprocessableEntity, form)
+}
+
+// formPage is the page that the form stands on.
+func formPage(form views.SaveForm) string {
+	if form.Small {
+		return panelPath
+	}
+	return "/"
 }
 
 // chosenFolder marks the folder that was just used.

@@ -22,7 +22,7 @@ const cspReports = "/csp-report"
 func (h *Handler) crossOrigin(next http.Handler) http.Handler {
 	protection := http.NewCrossOriginProtection()
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h.setHeaders(w.Header(), "'none'")
+		h.setHeaders(w.Header(), noAncestors)
 		h.onError(errCrossSite, h.echo.NewContext(r, w))
 	}))
 	protected := protection.Handler(next)
@@ -48,7 +48,7 @@ func withoutCookies(r *http.Request) bool {
 // securityHeaders sets on every answer what keeps browsers strict with our pages.
 func (h *Handler) securityHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		h.setHeaders(c.Response().Header(), "'none'")
+		h.setHeaders(c.Response().Header(), noAncestors)
 		return next(c)
 	}
 }
@@ -62,8 +62,9 @@ func (h *Handler) setHeaders(header http.Header, ancestors string) {
 	header.Set("Cross-Origin-Opener-Policy", "same-origin-allow-popups")
 	header.Set("Cross-Origin-Resource-Policy", "same-origin")
 	header.Set("Cache-Control", "no-store")
-	if ancestors == "'none'" {
-		header.Set("X-Frame-Options", "DENY")
+	header.Set("X-Frame-Options", "DENY")
+	if ancestors != noAncestors {
+		header.Del("X-Frame-Options")
 	}
 	if h.o.URL != nil && h.o.URL.Scheme == "https" {
 		header.Set("Strict-Transport-Security", "max-age=31536000; includeSubDomains")

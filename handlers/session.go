@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strings"
@@ -16,6 +17,8 @@ var errSignedOut = errors.New("handlers: nobody is signed in")
 const (
 	userKey   = "user"
 	deviceKey = "device"
+	panelKey  = "panel"
+	routeKey  = "route"
 )
 
 // user is who makes the request; ok is false when nobody is signed in.
@@ -28,6 +31,13 @@ func user(c echo.Context) (auth.User, bool) {
 func owner(c echo.Context) string {
 	u, _ := user(c)
 	return u.ID
+}
+
+// inPanel reports whether a panel's cookie or bearer made the request: a frame in somebody else's
+// page, in which nothing may be destroyed (see atTop).
+func inPanel(c echo.Context) bool {
+	panel, _ := c.Get(panelKey).(bool)
+	return panel
 }
 
 // device is the device whose key made the request, if one did.
@@ -60,47 +70,75 @@ func (h *Handler) withUser(r route, next echo.HandlerFunc) echo.HandlerFunc {
 }
 
 // identify puts the user into the context: by device key on the API, else by the session
-// cookie. A request with a bearer never counts by its cookie, and an extension's never does.
+// cookie, on a panel's routes by the panel's cookie or bearer too. A request with a bearer never
+// counts by its cookie, and an extension's never does.
 func (h *Handler) identify(c echo.Context, r route) error {
-	if r.access == apiPublic {
-		return nil
+	c.Set(routeKey, r)
+	who, err := h.callerOf(c.Request(), r)
+	if who.user.ID != "" {
+		c.Set(userKey, who.user)
 	}
-	req := c.Request()
-	if key, ok := bearer(req); ok {
-		if r.access != apiUser {
-			return nil
-		}
-		return h.identifyDevice(c, key)
+	if who.device != nil {
+		c.Set(deviceKey, *who.device)
 	}
-	if fromExtension(req) {
-		return nil
-	}
-	u, ok, err := h.o.Sessions.Lookup(req)
-	if ok {
-		c.Set(userKey, u)
-	}
+	c.Set(panelKey, who.panel)
 	return err
 }
 
-func (h *Handler) identifyDevice(c echo.Context, key string) error {
-	ctx := c.Request().Context()
+// caller is who makes a request, and by what they are known.
+type caller struct {
+	user   auth.User
+	device *auth.Device // its key made the request
+	panel  bool         // a panel's cookie or bearer did, which is good for less
+}
+
+// callerOf finds out who makes a request to a route. The error is errSignedOut for a key that is
+// no good, else the store's.
+func (h *Handler) callerOf(req *http.Request, r route) (caller, error) {
+	if r.access == apiPublic {
+		return caller{}, nil
+	}
+	if key, ok := bearer(req); ok {
+		switch {
+		case r.panel && auth.IsPanelBearer(key):
+			return h.panelCaller(req.Context(), key)
+		case r.access == apiUser:
+			return h.deviceCaller(req.Context(), key)
+		}
+		return caller{}, nil
+	}
+	if fromExtension(req) {
+		return caller{}, nil
+	}
+	u, ok, err := h.o.Sessions.Lookup(req)
+	if ok || err != nil || !r.panel {
+		return caller{user: u}, err
+	}
+	u, ok, err = h.o.Panels.Lookup(req)
+	return caller{user: u, panel: ok}, err
+}
+
+func (h *Handler) panelCaller(ctx context.Context, key string) (caller, error) {
+	u, err := h.o.Panels.Bearer(ctx, key)
+	if errors.Is(err, auth.ErrBadBearer) {
+		return caller{}, errSignedOut
+	}
+	return caller{user: u, panel: err == nil}, err
+}
+
+func (h *Handler) deviceCaller(ctx context.Context, key string) (caller, error) {
 	d, err := h.o.Devices.Authenticate(ctx, key)
 	if errors.Is(err, auth.ErrBadKey) {
-		return errSignedOut
+		return caller{}, errSignedOut
 	}
 	if err != nil {
-		return err
+		return caller{}, err
 	}
 	u, err := h.o.Users.Get(ctx, d.UserID)
 	if errors.Is(err, auth.ErrNotFound) {
-		return errSignedOut
+		return caller{}, errSignedOut
 	}
-	if err != nil {
-		return err
-	}
-	c.Set(userKey, u)
-	c.Set(deviceKey, d)
-	return nil
+	return caller{user: u, device: &d}, err
 }
 
 // bearer is the key of an Authorization header.

@@ -78,6 +78,8 @@ func (s *site) parts(log *slog.Logger) {
 	o.Devices = must(auth.OpenDevices(ctx, js, 1))(t)
 	o.Pendings = must(auth.OpenPendings(ctx, js, 1, keys, auth.PendingOptions{}))(t)
 	o.Sessions = must(auth.OpenSessions(ctx, js, 1, keys, auth.SessionOptions{}))(t)
+	o.Panels = must(auth.OpenSessions(ctx, js, 1, keys, auth.SessionOptions{Secure: true, Panel: true}))(t)
+	o.Handoffs = must(auth.OpenHandoffs(ctx, js, 1))(t)
 	o.Store = must(transfer.OpenStore(ctx, js, node.Conn(), transfer.StoreOptions{Sealer: keys}))(t)
 	t.Cleanup(o.Store.Close)
 	o.Client = s.client

@@ -31,6 +31,11 @@ func (h *Handler) login(c echo.Context) error {
 	if o.LoginHint != "" {
 		o.Prompt = ""
 	}
+	return h.begin(c, o)
+}
+
+// begin sends the browser to Microsoft, with the sign-in that begins in a cookie.
+func (h *Handler) begin(c echo.Context, o auth.BeginOptions) error {
 	address, pending := h.o.Provider.Begin(o)
 	if err := h.o.Pendings.Put(c.Response(), c.Request(), pending); err != nil {
 		return err
@@ -57,7 +62,11 @@ func (h *Handler) callback(c echo.Context) error {
 		return err
 	}
 	h.log.Info("signed in", "user", u.ID)
-	return c.Redirect(http.StatusSeeOther, auth.LocalPath(pending.Return))
+	to, err := h.landing(c, pending, u)
+	if err != nil {
+		return err
+	}
+	return c.Redirect(http.StatusSeeOther, to)
 }
 
 // welcome stores who came and their tokens, and wakes what waited for the sign-in.

@@ -15,14 +15,14 @@ import (
 
 func (h *Handler) transferRoutes() []route {
 	return []route{
-		{method: http.MethodPost, path: "/transfers", serve: h.submitForm, body: listBody},
+		{method: http.MethodPost, path: "/transfers", serve: h.submitForm, body: listBody, panel: true},
 		{method: http.MethodGet, path: "/transfers", serve: h.history},
 		{method: http.MethodPost, path: "/transfers/retry-failed", serve: h.retryFailed},
-		{method: http.MethodPost, path: "/transfers/:id/retry", serve: h.rowAction(h.retry)},
-		{method: http.MethodPost, path: "/transfers/:id/cancel", serve: h.rowAction(h.cancel)},
+		{method: http.MethodPost, path: "/transfers/:id/retry", serve: h.rowAction(h.retry), panel: true},
+		{method: http.MethodPost, path: "/transfers/:id/cancel", serve: h.rowAction(h.cancel), panel: true},
 		{method: http.MethodPost, path: "/transfers/:id/undo", serve: h.rowAction(h.undo)},
 		{method: http.MethodPost, path: "/transfers/:id/remove", serve: h.removeRow},
-		{method: http.MethodGet, path: "/transfers/:id/thumbnail", serve: h.thumbnail},
+		{method: http.MethodGet, path: "/transfers/:id/thumbnail", serve: h.thumbnail, panel: true},
 	}
 }
 

@@ -67,6 +67,7 @@ func Handler() http.Handler {
 		h := w.Header()
 		h.Set("ETag", `"`+sum+`"`)
 		h.Set("Cache-Control", "no-cache")
+		h.Set("Cross-Origin-Resource-Policy", "cross-origin") // a sandboxed panel and other sites' pages load them
 		if hashed {
 			h.Set("Cache-Control", "public, max-age=31536000, immutable")
 		}

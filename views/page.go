@@ -58,6 +58,7 @@ type SaveForm struct {
 	Title     string // heading; "" for the usual one
 	Action    string // where to go afterwards; "" for the main page
 	Browse    string // address of the folder picker
+	Small     bool   // the form stands in the panel
 }
 
 // Line is what became of one line of the form.

@@ -1,6 +1,9 @@
 package views
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // hasBad reports whether a line was refused.
 func hasBad(lines []Line) bool {
@@ -10,6 +13,16 @@ func hasBad(lines []Line) bool {
 		}
 	}
 	return false
+}
+
+// conflicts are the choices of the form. A panel does not replace files: whoever frames it could
+// have laid something over its buttons.
+func (f SaveForm) conflicts() []Link {
+	all := Conflicts()
+	if !f.Small {
+		return all
+	}
+	return slices.DeleteFunc(all, func(l Link) bool { return l.URL == "replace" })
 }
 
 // linesSummary counts what became of the lines.

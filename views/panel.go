@@ -1,0 +1,43 @@
+package views
+
+import "encoding/json"
+
+// PanelScripts are the panel's own scripts, in the order that they need.
+var PanelScripts = []string{"js/panel-bearer.js", "js/panel-host.js", "js/panel.js"}
+
+// PanelInfo is what the panel knows about where it may stand.
+type PanelInfo struct {
+	Hosts  []string // origins that may talk with it by postMessage
+	Login  string   // address of the sign-in in a window of its own
+	Office bool     // Office.js is on this page
+}
+
+// hosts is the list as the script reads it.
+func (i PanelInfo) hosts() string {
+	list, err := json.Marshal(append([]string{}, i.Hosts...))
+	if err != nil {
+		return "[]"
+	}
+	return string(list)
+}
+
+// RelayInfo is the window that waits for a panel's sign-in.
+type RelayInfo struct {
+	Challenge string
+	Host      string // the site that the panel stands in, or ""
+	User      *User  // who is signed in here already; nil: nobody
+	Start     string // where the window to Microsoft begins
+}
+
+// Handover is a panel's one-time code on its way to the window that waits for it.
+type Handover struct {
+	Code      string // "": there is nothing to hand over
+	Challenge string
+}
+
+// Question is something that a panel does not do by itself.
+type Question struct {
+	ID   string
+	Name string
+	Do   string // "undo" or "remove"
+}
