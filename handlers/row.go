@@ -85,7 +85,7 @@ func stateWords(t transfer.Transfer) (string, views.Tone) {
 			return "Checking", views.Running
 		case t.Route == transfer.Native:
 			return "OneDrive is fetching", views.Running
-		case t.Work.Phase == transfer.Choosing:
+		case t.Work.Phase == transfer.Choosing && t.BytesTransferred == nil:
 			return "Starting", views.Running
 		}
 		return "Saving", views.Running

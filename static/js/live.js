@@ -68,11 +68,28 @@
       source.close();
       if (e.data === 'signedOut') location.reload();
     });
-    source.addEventListener('error', () => {
-      if (source.readyState !== EventSource.CLOSED) return;
+    source.addEventListener('error', async () => {
+      if (source.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
+      if (await signedOut()) {
+        document.dispatchEvent(new CustomEvent('skylift:say', { detail: 'You are signed out. Load the page again to sign in.' }));
+        return;
+      }
       setTimeout(read, wait * (0.75 + Math.random() / 2));
       wait = Math.min(wait * 2, 60000);
     });
+  }
+
+  /** EventSource does not tell why it was refused: a fetch of the same address does. */
+  async function signedOut() {
+    const stop = new AbortController();
+    try {
+      const { status } = await fetch(rows.dataset.live, { signal: stop.signal });
+      return status === 401;
+    } catch {
+      return false;
+    } finally {
+      stop.abort();
+    }
   }
 
   if (!channel || !navigator.locks) {
