@@ -186,6 +186,9 @@ func (r *saving) poll(ctx context.Context) (Next, error) {
 		r.toRelay(reasonFailed)
 		return r.park(OneDriveFull, fullWait)
 	}
+	if job.Code == "notSupported" || job.Code == "notAllowed" {
+		r.refuse(ctx) // not this source: this account (microsoft.md §0)
+	}
 	return r.lookOr(ctx, reasonFailed)
 }
 
