@@ -127,6 +127,7 @@ func (r *saving) ask(ctx context.Context, u *url.URL, f *facts) (*resource, erro
 	}
 	k := kindOfType(res.contentType)
 	f.page = k.page() && !pageWanted(r.t, res.disposition, u) || standIn(u, res, k, nil)
+	f.page = f.page || res.size == 0 // empty, or an answer to HEAD that says nothing: the bytes have to be seen
 	f.size = res.size
 	return res, nil
 }

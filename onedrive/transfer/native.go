@@ -130,8 +130,14 @@ func driveOf(t *Transfer, item onedrive.DriveItem) string {
 // handOver leaves the native route for the relay. The monitor is kept: what OneDrive may still do is
 // looked at once more at the end.
 func (r *saving) handOver(ctx context.Context, why string) (Next, error) {
-	r.t.Work.NativeFailed = true
-	r.t.Work.ItemID = ""
+	t := r.t
+	item, err := r.client.Child(ctx, t.Folder.Ref(), t.Name)
+	if err == nil && item.File != nil && item.Size == 0 { // the name was free: an empty file is OneDrive's attempt
+		if err := r.remove(ctx, item); err != nil {
+			return r.trouble(ctx, err)
+		}
+	}
+	t.Work.NativeFailed, t.Work.ItemID = true, ""
 	return r.toRelay(why)
 }
 

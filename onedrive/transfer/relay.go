@@ -116,7 +116,7 @@ func (r *saving) begin(ctx context.Context, u *url.URL, res *resource) (Next, er
 	if res.size == 0 {
 		return r.fail(ctx, codeEmptyFile, "")
 	}
-	first := int64(onedrive.MaxPut + 1)
+	first := int64(onedrive.MaxPut)
 	if res.size > onedrive.MaxPut {
 		first = sniffBytes
 	} else if res.size > 0 {

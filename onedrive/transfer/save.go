@@ -261,6 +261,12 @@ func (r *saving) trouble(ctx context.Context, err error) (Next, error) {
 	case errors.Is(err, onedrive.ErrUnavailable):
 		return r.offline(ctx, graph)
 	}
+	if errors.Is(err, onedrive.ErrNotFound) || errors.Is(err, onedrive.ErrModified) {
+		// OneDrive's own view lags, and nothing of ours asked for a version.
+		if r.t.Work.Errors++; r.t.Work.Errors <= 2 {
+			return Next{After: backoff(r.t.Work.Errors)}, nil
+		}
+	}
 	if code := failureCode(err, graph); code != "" {
 		detail := ""
 		if graph != nil {

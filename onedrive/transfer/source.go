@@ -37,6 +37,7 @@ type SourceOptions struct {
 	MinSpeed  int64         // bytes a second below which a source is too slow; 0: 8 KiB
 	Window    time.Duration // over which the speed is measured; 0: 30 s
 	Idle      time.Duration // longest silence; 0: 20 s
+	Header    time.Duration // longest wait for an answer's head; 0: 15 s
 	UserAgent string        // empty: Skylift
 }
 
@@ -59,6 +60,7 @@ func NewSource(o SourceOptions) *Source {
 	setDefault(&o.MinSpeed, 8<<10)
 	setDefault(&o.Window, 30*time.Second)
 	setDefault(&o.Idle, 20*time.Second)
+	setDefault(&o.Header, headerTimeout)
 	setDefault(&o.UserAgent, "Mozilla/5.0 (compatible; Skylift/1.0)")
 	s := &Source{opt: o, guard: newGuard(o.Allow, o.Resolver), hosts: newTurnstile(o.PerHost), users: newTurnstile(o.PerUser)}
 	s.http = &http.Client{
@@ -68,7 +70,7 @@ func NewSource(o SourceOptions) *Source {
 			DialContext:            s.guard.dial,
 			TLSHandshakeTimeout:    tlsTimeout,
 			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
-			ResponseHeaderTimeout:  headerTimeout,
+			ResponseHeaderTimeout:  o.Header,
 			ExpectContinueTimeout:  time.Second,
 			MaxResponseHeaderBytes: maxHeaderBytes,
 			DisableCompression:     true, // sizes are what arrives, and there is no gzip bomb

@@ -61,7 +61,7 @@ func (r *saving) verifySum(ctx context.Context, sum string) (Next, error) {
 		return r.missing(ctx)
 	}
 	if err != nil {
-		return r.trouble(ctx, err)
+		return r.unverified(ctx, err)
 	}
 	v := judgeItem(t, item, sum)
 	if v == right {
@@ -74,6 +74,16 @@ func (r *saving) verifySum(ctx context.Context, sum string) (Next, error) {
 		return r.trouble(ctx, err)
 	}
 	return r.fail(ctx, string(v), "")
+}
+
+// unverified is an item that could not be looked at. The file is there, so no answer makes a failure of it.
+func (r *saving) unverified(ctx context.Context, err error) (Next, error) {
+	var graph *onedrive.Error
+	switch errors.As(err, &graph); {
+	case ctx.Err() != nil, graph == nil, errors.Is(err, onedrive.ErrUnauthenticated), errors.Is(err, onedrive.ErrThrottled):
+		return r.trouble(ctx, err)
+	}
+	return r.offline(ctx, graph)
 }
 
 // missing is an item that was promised and is not there (yet).
