@@ -10,6 +10,9 @@ import (
 	"skylift/onedrive"
 )
 
+// maxUnannounced is how much of a source of unknown length is held in memory; more goes to a file.
+const maxUnannounced = 256 << 10
+
 // quotaAsk is the size from which a relay asks first whether there is room.
 const quotaAsk = 10 << 20
 
@@ -116,7 +119,7 @@ func (r *saving) begin(ctx context.Context, u *url.URL, res *resource) (Next, er
 	if res.size == 0 {
 		return r.fail(ctx, codeEmptyFile, "")
 	}
-	first := int64(onedrive.MaxPut)
+	first := int64(maxUnannounced)
 	if res.size > onedrive.MaxPut {
 		first = sniffBytes
 	} else if res.size > 0 {

@@ -36,6 +36,15 @@ func (r *saving) spool(ctx context.Context, res *resource, body io.Reader) (Next
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return Next{}, fmt.Errorf("spool: %w", err)
 	}
+	if size <= onedrive.MaxPut {
+		data, err := r.s.buffers.fill(f, nil, int(size))
+		defer func() { r.s.buffers.put(data) }()
+		if err != nil {
+			return Next{}, fmt.Errorf("spool: %w", err)
+		}
+		r.t.Size = &size
+		return r.put(ctx, data)
+	}
 	res.size = size
 	return r.beginSession(ctx, res, f, func() {})
 }

@@ -41,11 +41,25 @@ const (
 	alex  = "alex@work.example"  // work
 )
 
+// login is the account of an owner; most tests call both the same.
+func login(owner string) string {
+	if owner == ownerKim {
+		return kim
+	}
+	return owner
+}
+
 func newWorld(t testing.TB, change ...func(*SaverOptions, *SourceOptions)) *world {
+	t.Helper()
+	return newWorldWith(t, fakegraph.Options{}, change...)
+}
+
+func newWorldWith(t testing.TB, o fakegraph.Options, change ...func(*SaverOptions, *SourceOptions)) *world {
 	t.Helper()
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
-	w := &world{web: newWeb(t), ms: onedrivetest.NewServer(t, fakegraph.Options{Fetch: transport})}
+	o.Fetch = transport
+	w := &world{web: newWeb(t), ms: onedrivetest.NewServer(t, o)}
 	t.Cleanup(w.ms.Close)
 	w.src = SourceOptions{Allow: []string{w.web.host()}, Idle: 2 * time.Second, PerUser: 100, PerHost: 100}
 	w.opt = SaverOptions{Now: w.now}
@@ -54,7 +68,7 @@ func newWorld(t testing.TB, change ...func(*SaverOptions, *SourceOptions)) *worl
 		if c, ok := clients.Load(owner); ok {
 			return c.(*onedrive.Client), nil
 		}
-		c, _ := clients.LoadOrStore(owner, w.ms.Client(t, owner))
+		c, _ := clients.LoadOrStore(owner, w.ms.Client(t, login(owner)))
 		return c.(*onedrive.Client), nil
 	}
 	for _, c := range change {
@@ -132,7 +146,7 @@ func (w *world) check(t testing.TB, tr *Transfer, name string, content []byte) {
 	sum := sha256.Sum256(content)
 	want := hex.EncodeToString(sum[:])
 	found := 0
-	for _, f := range w.ms.Files(tr.Owner) {
+	for _, f := range w.ms.Files(login(tr.Owner)) {
 		if f.ID == tr.Item.ID {
 			found++
 			if f.SHA256 != want || f.Size != int64(len(content)) || f.Name != tr.Name || f.Name != tr.Item.Name {
