@@ -150,6 +150,13 @@ func (a *app) Restart() {
 	a.run(strings.TrimPrefix(strings.TrimPrefix(a.URL, "http://"), "https://"))
 }
 
+// in is the same program for a part of its test.
+func (a *app) in(t testing.TB) *app {
+	part := *a
+	part.t = t
+	return &part
+}
+
 // Log is all that skylift has printed since it was started.
 func (a *app) Log() string { return a.log.String() }
 

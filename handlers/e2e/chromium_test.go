@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/chromedp/cdproto/cdp"
@@ -154,6 +155,9 @@ func attach(t testing.TB, browser context.Context, p *Page, opts ...chromedp.Con
 	p.t, p.ctx = t, ctx
 	t.Cleanup(func() {
 		t.Helper()
+		if t.Failed() {
+			p.shotOfFailure()
+		}
 		for _, problem := range p.Problems() {
 			t.Errorf("problem in an attached page: %s", problem)
 		}
@@ -275,6 +279,8 @@ func (p *Page) where() string {
 	return "\n--- the page was " + at
 }
 
+var failures atomic.Int32 // numbers the pictures
+
 func (p *Page) shotOfFailure() {
 	if !shots() || p.ctx.Err() != nil {
 		return
@@ -282,7 +288,7 @@ func (p *Page) shotOfFailure() {
 	ctx, cancel := context.WithTimeout(p.ctx, patience/10)
 	defer cancel()
 	if png, err := chromedp.Run(ctx, chromedp.CaptureScreenshot()); err == nil {
-		shot(p.t, "failed", png)
+		shot(p.t, fmt.Sprintf("failed-%d", failures.Add(1)), png)
 	}
 }
 

@@ -20,8 +20,14 @@ const (
 )
 
 // patience is how long a step may take before a test gives up on it: generous, because a busy
-// machine is slow and a passing test never waits for it.
-const patience = 40 * time.Second
+// machine is slow and a passing test never waits for it. E2E_PATIENCE shortens it while one works
+// on a test.
+var patience = func() time.Duration {
+	if d, err := time.ParseDuration(os.Getenv("E2E_PATIENCE")); err == nil {
+		return d
+	}
+	return 40 * time.Second
+}()
 
 // TestMain refuses to run without the browsers: a skipped browser test looks like a passed one.
 func TestMain(m *testing.M) { os.Exit(run(m)) }

@@ -2,12 +2,16 @@ package e2e
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"strconv"
 	"strings"
+	"testing"
+	"time"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 )
 
 // testID is the CSS selector of the element with that data-testid.
@@ -23,6 +27,22 @@ func (p *Page) Open(url string) {
 func (p *Page) Reload() {
 	p.t.Helper()
 	p.call("reload", chromedp.Reload())
+}
+
+// Front makes the page's tab the active one of its window: a hidden tab gets no clicks and draws
+// no frames.
+func (p *Page) Front() {
+	p.t.Helper()
+	p.call("bring to front", chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, page.BringToFront, cdp.Empty{})
+		return err
+	}))
+}
+
+// In is the same page for a part of its test.
+func (p *Page) In(t testing.TB) *Page {
+	p.t = t
+	return p
 }
 
 // URL is the page's address.
@@ -52,7 +72,12 @@ func (p *Page) Type(id, text string) {
 // Fill replaces what the field with that data-testid holds, by typing.
 func (p *Page) Fill(id, text string) {
 	p.t.Helper()
-	p.call("fill "+id, chromedp.Clear(testID(id), chromedp.NodeVisible), chromedp.SendKeys(testID(id), text))
+	p.WaitVisible(id)
+	eval[chromedp.Void](p, `{ const field = document.querySelector(`+strconv.Quote(string(testID(id)))+`); field.focus(); field.select() }`)
+	if text == "" {
+		text = kb.Delete
+	}
+	p.Press(text)
 }
 
 // Press sends keys (kb.Enter, "\t", letters) to whatever has the focus.
@@ -82,17 +107,13 @@ func (p *Page) WaitText(id, text string) {
 // WaitTextCSS waits until any element of a CSS selector shows the text.
 func (p *Page) WaitTextCSS(selector, text string) {
 	p.t.Helper()
-	last := "no such element"
-	eventually(p.t, fmt.Sprintf("%q in %s", text, selector), func() bool {
-		last = p.textNow(selector)
-		if strings.Contains(last, text) {
-			return true
+	last := ""
+	for end := time.Now().Add(patience); time.Now().Before(end) && p.ctx.Err() == nil; time.Sleep(50 * time.Millisecond) {
+		if last = p.textNow(selector); strings.Contains(last, text) {
+			return
 		}
-		if p.ctx.Err() != nil {
-			p.t.Fatalf("the page is gone; %s last showed %q", selector, last)
-		}
-		return false
-	})
+	}
+	p.t.Fatalf("gave up waiting for %q in %s, which showed %q%s", text, selector, last, p.where())
 }
 
 // WaitGone waits until no element has that data-testid.

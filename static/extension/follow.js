@@ -6,12 +6,11 @@ import * as api from './server.js'
 import * as outbox from './outbox.js'
 import { session } from './browser.js'
 import { connected, setRevoked } from './settings.js'
-import { deleted, finished } from './save.js'
+import { deleted, final, finished } from './save.js'
 import { events } from './events.js'
 import * as notices from './notices.js'
 
 const silence = 45_000 // ms without a sign of life (one comes each 15 s) after which a stream counts as dead
-const final = new Set(['completed', 'failed', 'cancelled'])
 
 /** @type {Promise<void>|undefined} */
 let following

@@ -53,8 +53,8 @@ export function allPictures() {
     found.set(address, { address, alt: '', width: 0, height: 0, ...seen })
   }
   const best = (srcset) => srcset.split(/,\s+/).map((part) => part.trim().split(/\s+/))
-    .map(([address, size = '1x']) => ({ address: absolute(address), size: parseFloat(size) || 1 }))
-    .sort((a, b) => b.size - a.size)[0]?.address
+    .map(([address, size = '1x']) => ({ address: absolute(address), size: parseFloat(size) || 1, wide: size.endsWith('w') }))
+    .sort((a, b) => b.size - a.size)[0]
   const thumb = (image) => { // a blob: picture cannot be shown by another page
     try {
       const canvas = document.createElement('canvas')
@@ -73,8 +73,9 @@ export function allPictures() {
     const link = image.closest('a[href]')?.href ?? ''
     const original = /\.(jpe?g|png|gif|webp|avif|svg|bmp|tiff?|heic)([?#]|$)/i.test(link) ? link : ''
     const lazy = absolute(image.dataset.src ?? image.dataset.original ?? '') || undefined
-    const seen = { alt: image.alt.slice(0, 500), width: image.naturalWidth, height: image.naturalHeight }
-    const address = original || larger || (image.naturalWidth > 1 ? shown : (image.dataset.src && lazy) || shown)
+    const scale = larger && !original && image.naturalWidth ? (larger.wide ? larger.size / image.naturalWidth : larger.size) : 1
+    const seen = { alt: image.alt.slice(0, 500), width: Math.round(image.naturalWidth * scale), height: Math.round(image.naturalHeight * scale) }
+    const address = original || larger?.address || (image.naturalWidth > 1 ? shown : (image.dataset.src && lazy) || shown)
     add(address, { ...seen, shown, origin: original ? 'link' : 'image', thumb: shown.startsWith('blob:') ? thumb(image) : undefined })
   }
   for (const element of [...document.querySelectorAll('*')].slice(0, 20_000)) {

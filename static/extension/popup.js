@@ -14,8 +14,10 @@ let server
 let trouble // why the list cannot be had
 
 async function draw() {
-  const items = (await outbox.all()).filter((i) => i.step !== 'sent')
-  const newest = [...transfers.values()].sort((a, b) => (a.createdDateTime < b.createdDateTime ? 1 : -1)).slice(0, 20)
+  const all = await outbox.all()
+  const items = all.filter((i) => i.step !== 'sent')
+  const replaced = new Set(all.map((i) => i.failedId)) // the browser is doing better at these
+  const newest = [...transfers.values()].filter((t) => !replaced.has(t.id)).sort((a, b) => (a.createdDateTime < b.createdDateTime ? 1 : -1)).slice(0, 20)
   const rows = [...items.reverse().map((i) => itemRow(i, actOnItem)), ...newest.map((t) => transferRow(t, actOnTransfer))]
   keepFocus(() => find('rows').replaceChildren(...rows.length ? rows : [empty()]))
   find('recent').hidden = !server && !items.length

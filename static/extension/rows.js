@@ -49,7 +49,7 @@ export function itemRow(item, act) {
 function row({ id, tone, symbol, name, says, percent, running }, deeds, act) {
   const button = ([deed, picture, words]) => el('button', { type: 'button', class: 'bare', title: words, 'aria-label': `${words}: ${name}`, 'data-testid': deed, onclick: () => act(deed) }, icon(picture))
   return el('li', { class: 'row', id: `row-${id}`, 'data-testid': 'row', 'data-tone': tone },
-    icon(symbol), el('div', { class: 'grow' }, el('p', { class: 'name cut', title: name }, name), el('p', { class: 'says', 'data-testid': 'says' }, says)),
+    icon(symbol), el('div', { class: 'grow' }, el('p', { class: 'name cut', title: name }, name), el('p', { class: 'says', title: says, 'data-testid': 'says' }, says)),
     el('div', { class: 'acts' }, ...deeds.filter(Boolean).map(button)),
     running && el('progress', { max: 100, value: percent, 'aria-label': `Progress of ${name}` }))
 }

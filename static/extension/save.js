@@ -80,14 +80,16 @@ export async function resume({ impatient = false } = {}) {
 
 /** The deeds of one item until there is nothing to do now. */
 const carrier = (id) => async () => {
-  for (;;) {
+  for (let sent = false; ;) {
     const item = await outbox.get(id)
     const server = await connected()
     if (!item || !server || server.revoked) return
-    const deed = deeds[outbox.next(item, Date.now())]
-    if (!deed) return
+    const next = outbox.next(item, Date.now())
+    if (!deeds[next] || (next === 'follow' && !sent)) return
     try {
-      await deed(server, item)
+      await deeds[next](server, item)
+      if (next === 'follow') return
+      sent = true
     } catch (error) {
       await failed(server, item, error)
     }
@@ -110,7 +112,15 @@ const deeds = {
     if (wanted) await api.putContent(server, item.transferId, await blobs.kept(item.id))
     await outbox.put({ ...item, step: 'sent', attempts: 0, due: undefined, problem: undefined })
   },
+  /** Asked once after it was sent: it may have ended before we began to wait for its event. */
+  async follow(server, item) {
+    const transfer = await api.transfer(server, item.transferId)
+    if (final.has(transfer.state)) await settle(item, transfer)
+  },
 }
+
+/** The states in which a transfer stays. */
+export const final = new Set(['completed', 'failed', 'cancelled'])
 
 async function withBytes(item) {
   const blob = await blobs.kept(item.id)
@@ -128,9 +138,13 @@ async function failed(server, item, error) {
     if (await setRevoked(server.key)) await notices.revoked()
     return
   }
+  if (item.step === 'sent' && error.kind !== 'gone') return // its events, or the next start, will tell
   if (error.kind === 'offline' || error.kind === 'busy') {
     const attempts = (item.attempts ?? 0) + 1
     return outbox.put({ ...item, attempts, problem: error.problem, due: Date.now() + outbox.pause(attempts, error.wait) })
+  }
+  if (error.kind === 'refused' && error.problem.code === 'conflict' && item.transferId && (item.attempts ?? 0) < 5) {
+    return outbox.put({ ...item, attempts: (item.attempts ?? 0) + 1, due: Date.now() + 500 }) // changed meanwhile: looked at anew
   }
   if (error.kind === 'gone' && item.transferId) return gone(item.id) // taken off the list elsewhere
   if (error.kind === 'refused' && outbox.browserCanHelp(item, { error: error.problem })) {

@@ -129,6 +129,7 @@ export class FakeServer {
   sources = new Map() // what the browser itself gets for an address: a Response maker
   verdict = () => ({ state: 'completed' })
   refuse = () => undefined
+  hasty = false // transfers end before the answer to their request
 
   async fetch(url, init = {}) {
     if (url.endsWith('/preset.json')) return json({ server: '' })
@@ -164,8 +165,10 @@ export class FakeServer {
     this.transfers.set(id, transfer)
     this.byKey.set(key, id)
     const verdict = upload ? undefined : this.verdict(transfer)
-    if (verdict) setTimeout(() => this.end(transfer, verdict), 1)
-    return structuredClone(transfer)
+    const answer = structuredClone(transfer)
+    if (verdict && this.hasty) this.end(transfer, verdict)
+    else if (verdict) setTimeout(() => this.end(transfer, verdict), 1)
+    return answer
   }
 
   end(transfer, verdict) {

@@ -183,3 +183,18 @@ test('messages of anybody but our own pages are not heard', async () => {
   await new Promise((r) => setTimeout(r, 20))
   assert.equal(w.items().length + w.server.requests.length, 0)
 })
+
+test('a transfer that ends before the answer arrives is not waited for in vain', async () => {
+  const w = new World()
+  const { clicks } = await w.live()
+  w.server.verdict = () => undefined
+  await clicks.menu(click({ srcUrl: 'https://cats.test/slow.jpg' }), tab) // keeps the stream open
+  await w.until(() => w.server.streams.size === 1)
+  Object.assign(w.server, { hasty: true, verdict: () => ({ state: 'completed' }) })
+  await clicks.menu(click(), tab)
+  await w.until(() => w.items().length === 1)
+  w.page = async (name) => (name === 'readBytes' ? { type: 'image/png', base64: btoa('MEOW') } : undefined)
+  await clicks.menu(click({ srcUrl: 'blob:https://cats.test/1' }), tab)
+  await w.until(() => w.items().length === 1)
+  assert.equal(w.server.saved().length, 2)
+})
