@@ -22,7 +22,7 @@ func (h *Handler) row(t transfer.Transfer, speed float64) views.Row {
 	now := h.now()
 	r := views.Row{
 		ID: t.ID, Name: rowName(t), State: string(t.State), Icon: kindIcon(t),
-		Source: sourceName(t), Link: webLink(t.SourceURL), Page: t.PageTitle, PageLink: t.PageURL,
+		Source: sourceName(t), Link: sourceLink(t), Page: t.PageTitle, PageLink: t.PageURL,
 		Folder: folderName(t.Folder), When: clock(t.Created, now), WhenISO: t.Created.UTC().Format(time.RFC3339),
 		Remove: t.State.Final(), Cancel: !t.State.Final(),
 		Retry: t.State == transfer.Failed && canRetry(t) || t.State == transfer.Cancelled && canRetry(t),
@@ -211,12 +211,17 @@ func sourceName(t transfer.Transfer) string {
 	return "From your browser"
 }
 
-// webLink is the address if a person can open it: a data: URL is none.
-func webLink(s string) string {
-	if hostOf(s) == "" {
+// sourceLink leads to where the bytes came from. An address with a query may be signed, which
+// makes it a secret: it stays out of the page, and the link goes through us.
+func sourceLink(t transfer.Transfer) string {
+	u, err := url.Parse(t.SourceURL)
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https":
 		return ""
+	case u.RawQuery != "" || u.Fragment != "":
+		return "/transfers/" + t.ID + "/source"
 	}
-	return s
+	return t.SourceURL
 }
 
 func hostOf(s string) string {

@@ -23,6 +23,7 @@ func (h *Handler) transferRoutes() []route {
 		{method: http.MethodPost, path: "/transfers/:id/undo", serve: h.rowAction(h.undo)},
 		{method: http.MethodPost, path: "/transfers/:id/remove", serve: h.removeRow},
 		{method: http.MethodGet, path: "/transfers/:id/thumbnail", serve: h.thumbnail, panel: true},
+		{method: http.MethodGet, path: "/transfers/:id/source", serve: h.source, panel: true},
 	}
 }
 
@@ -143,7 +144,23 @@ func (h *Handler) retryFailed(c echo.Context) error {
 	return seeOther(c, "/?watch=1")
 }
 
-// thumbnail serves GET /transfers/:id/thumbnail: on to Microsoft's small picture of the file.
+// source serves GET /transfers/:id/source: on to where the file came from.
+func (h *Handler) source(c echo.Context) error {
+	t, err := h.o.Store.Get(c.Request().Context(), owner(c), c.Param("id"))
+	if err != nil {
+		return err
+	}
+	if sourceLink(t) == "" {
+		return echo.ErrNotFound
+	}
+	return c.Redirect(http.StatusFound, t.SourceURL)
+}
+
+// noPicture is transparent: the icon of the kind of file shows through it.
+var noPicture = []byte(`<svg xmlns="http://www.w3.org/2000/svg"/>`)
+
+// thumbnail serves GET /transfers/:id/thumbnail: on to Microsoft's small picture of the file, or
+// an empty picture when OneDrive has none.
 func (h *Handler) thumbnail(c echo.Context) error {
 	ctx := c.Request().Context()
 	t, err := h.o.Store.Get(ctx, owner(c), c.Param("id"))
@@ -159,7 +176,8 @@ func (h *Handler) thumbnail(c echo.Context) error {
 	}
 	address, err := client.Thumbnail(ctx, onedrive.Ref{DriveID: t.Item.DriveID, ID: t.Item.ID}, "small")
 	if err != nil || address == "" {
-		return echo.ErrNotFound
+		c.Response().Header().Set("Cache-Control", "private, max-age=60")
+		return c.Blob(http.StatusOK, "image/svg+xml", noPicture)
 	}
 	c.Response().Header().Set("Cache-Control", "private, max-age=600")
 	return c.Redirect(http.StatusFound, address)
