@@ -16,6 +16,7 @@ const (
 	maxPoll      = 10 * time.Second
 	maxNativeJob = 30 * time.Minute // alive or not: then the relay does it
 	maxUnclear   = 5                // answers in a row that say nothing about the job
+	postTime     = 15 * time.Second // for the answer to the POST, whatever else ends meanwhile
 )
 
 // native asks OneDrive to fetch the source. Posting is stored before the request goes out: from
@@ -42,7 +43,10 @@ func (r *saving) native(ctx context.Context, u *url.URL, res *resource) (Next, e
 		t.Work.Phase = Choosing
 		return Next{}, err
 	}
-	monitor, err := r.client.CreateFromURL(ctx, t.Folder.Ref(), name, res.url, t.sent())
+	// A stop or a cancel must not cut the POST off: its answer is the only way to the monitor.
+	post, cancel := context.WithTimeout(context.WithoutCancel(ctx), postTime)
+	defer cancel()
+	monitor, err := r.client.CreateFromURL(post, t.Folder.Ref(), name, res.url, t.sent())
 	if err != nil {
 		return r.posted(ctx, err)
 	}
