@@ -54,11 +54,11 @@ func sampleBlob(name string) *blob {
 	if b, ok := sampleBlobs.Load(name); ok {
 		return b.(*blob)
 	}
-	made, ok := pictures[name]
-	if !ok {
+	made := picture(name)
+	if made == nil {
 		return nil
 	}
-	b, _ := sampleBlobs.LoadOrStore(name, blobOf(made()))
+	b, _ := sampleBlobs.LoadOrStore(name, blobOf(made))
 	return b.(*blob)
 }
 
@@ -73,7 +73,7 @@ func (s *Server) sample(w http.ResponseWriter, r *http.Request) {
 		odd(w, r)
 		return
 	}
-	if _, ok := pictures[name]; !ok {
+	if picture(name) == nil {
 		http.NotFound(w, r)
 		return
 	}
@@ -87,7 +87,7 @@ func servePicture(name, media string) func(http.ResponseWriter, *http.Request) {
 		}
 		w.Header().Set("Content-Type", media)
 		w.Header().Set("ETag", `"`+name+`-1"`)
-		http.ServeContent(w, r, "", samplesMade, bytes.NewReader(pictures[name]()))
+		http.ServeContent(w, r, "", samplesMade, bytes.NewReader(picture(name)))
 	}
 }
 
@@ -98,7 +98,7 @@ func serveNamed(w http.ResponseWriter, r *http.Request) {
 
 // serveSlow sends a picture in twenty pieces, a quarter of a second apart.
 func serveSlow(w http.ResponseWriter, r *http.Request) {
-	picture := pictures["garden.jpg"]()
+	picture := picture("garden.jpg")
 	w.Header().Set("Content-Type", "image/jpeg")
 	w.Header().Set("Content-Length", strconv.Itoa(len(picture)))
 	piece := len(picture)/20 + 1
@@ -121,7 +121,7 @@ func serveSlow(w http.ResponseWriter, r *http.Request) {
 
 func serveChunked(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "image/jpeg")
-	picture := pictures["meadow.jpg"]()
+	picture := picture("meadow.jpg")
 	for len(picture) > 0 {
 		n := min(32<<10, len(picture))
 		_, _ = w.Write(picture[:n])
@@ -145,7 +145,7 @@ func servePage(w http.ResponseWriter, _ *http.Request) {
 
 // serveBroken promises more than it sends.
 func serveBroken(w http.ResponseWriter, _ *http.Request) {
-	picture := pictures["meadow.jpg"]()
+	picture := picture("meadow.jpg")
 	w.Header().Set("Content-Type", "image/jpeg")
 	w.Header().Set("Content-Length", strconv.Itoa(len(picture)))
 	_, _ = w.Write(picture[:len(picture)/2])
