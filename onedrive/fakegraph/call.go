@@ -52,7 +52,6 @@ func operationTable() map[string]operation {
 		"DELETE":                   {PhaseDelete, 2, (*call).deleteItem},
 		"GET children":             {PhaseChildren, 2, (*call).listChildren},
 		"POST children":            {PhaseFolder, 2, (*call).createChild},
-		"PUT children":             {PhasePut, 2, (*call).putChild},
 		"GET content":              {PhaseContent, 2, (*call).getContent},
 		"HEAD content":             {PhaseContent, 1, (*call).getContent},
 		"PUT content":              {PhasePut, 2, (*call).putContent},

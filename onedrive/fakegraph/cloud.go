@@ -112,22 +112,26 @@ func (s *Server) resetDrives() {
 	c.faults.Clear()
 }
 
-// driveOf finds an account's drive; it is made, with the demo's content, when first asked for.
-// nil for no account.
+// driveOf finds an account's drive; it is made, with the demo's content, when first asked for, and
+// made anew when the account was replaced by one of another drive type. nil for no account.
 func (s *Server) driveOf(a *Account) *drive {
 	if a == nil {
 		return nil
+	}
+	if known := s.account(a.Login); known != nil {
+		a = known // a token may still point to the account as it was
 	}
 	login := strings.ToLower(a.Login)
 	s.cloud.mu.RLock()
 	d := s.cloud.byLogin[login]
 	s.cloud.mu.RUnlock()
-	if d != nil {
+	if d != nil && d.kind == kindOf(a) {
+		d.who.Store(a)
 		return d
 	}
 	s.cloud.mu.Lock()
 	defer s.cloud.mu.Unlock()
-	if d := s.cloud.byLogin[login]; d != nil {
+	if d := s.cloud.byLogin[login]; d != nil && d.kind == kindOf(a) {
 		return d
 	}
 	d = newDrive(a, s.now())

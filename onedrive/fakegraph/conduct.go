@@ -58,6 +58,9 @@ type Conduct struct {
 	PutLimit int64
 	// EarlyConflict tells a taken name at the first fragment, not at the last (microsoft.md §4.4).
 	EarlyConflict bool
+	// Missing is how an upload session tells what it still wants; see Missings. Empty is one
+	// open range (microsoft.md §4.4).
+	Missing string
 	// UploadExpires is how long an upload session lives; 0 is a day. TokenExpires is when the key
 	// in its address dies, with 403 (microsoft.md §4.4); 0 is as late as the session.
 	UploadExpires, TokenExpires time.Duration
@@ -82,6 +85,10 @@ var Failures = []string{
 
 // Alives are the shapes of a running monitor (microsoft.md §2.2, §2.4).
 var Alives = []string{"202", "200", "text", "waiting", "updating", "unknown"}
+
+// Missings are the shapes of nextExpectedRanges: open at the end, closed, and several of which the
+// last is not told, as Microsoft's page warns: the list won't always show all that is missing.
+var Missings = []string{"open", "closed", "pieces"}
 
 // Tempers are the ways of upload-from-URL.
 var Tempers = []string{"legacy", "retired", "retired202", "retired201", "retiredNoLocation", "unsupported"}

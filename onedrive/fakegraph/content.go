@@ -15,26 +15,11 @@ const defaultPutLimit = 250 << 20
 // putContent serves PUT …/content of an item by path or by id. Its default is replace, and its
 // conflictBehavior stands in the query (microsoft.md §1.4, §4.1).
 func (c *call) putContent() *wireError {
-	return c.put(c.resolveParent)
-}
-
-// putChild serves PUT …/children/{name}/content.
-func (c *call) putChild() *wireError {
-	if len(c.place.rest) != 2 || c.place.rest[1] != "content" {
-		return refuse(405, "notAllowed", "The HTTP method is not allowed here.")
-	}
-	return c.put(func() (*item, string, *wireError) {
-		parent, e := c.resolve()
-		return parent, c.place.rest[0], e
-	})
-}
-
-func (c *call) put(where func() (*item, string, *wireError)) *wireError {
 	limit := c.putLimit()
 	if c.r.ContentLength > limit {
 		return tooLarge()
 	}
-	reserved, e := c.beginPut(where)
+	reserved, e := c.beginPut()
 	if e != nil {
 		return e
 	}
@@ -56,7 +41,7 @@ func (c *call) put(where func() (*item, string, *wireError)) *wireError {
 	case in.size > limit:
 		return tooLarge()
 	}
-	return c.finishPut(where, in)
+	return c.finishPut(in)
 }
 
 func (c *call) putLimit() int64 {
@@ -76,10 +61,10 @@ func tooLarge() *wireError {
 const unknownLength = 16 << 20
 
 // beginPut checks all that can be checked before the bytes, and reserves memory for them.
-func (c *call) beginPut(where func() (*item, string, *wireError)) (reserved int64, e *wireError) {
+func (c *call) beginPut() (reserved int64, e *wireError) {
 	c.drive.mu.Lock()
 	defer c.drive.mu.Unlock()
-	if _, _, _, e := c.putTarget(where); e != nil {
+	if _, _, _, e := c.putTarget(); e != nil {
 		return 0, e
 	}
 	size := c.r.ContentLength
@@ -92,8 +77,8 @@ func (c *call) beginPut(where func() (*item, string, *wireError)) (reserved int6
 }
 
 // putTarget finds parent, name and the item that is there already. The lock is held.
-func (c *call) putTarget(where func() (*item, string, *wireError)) (parent *item, name string, there *item, e *wireError) {
-	parent, name, e = where()
+func (c *call) putTarget() (parent *item, name string, there *item, e *wireError) {
+	parent, name, e = c.resolveParent()
 	if e == nil && parent == nil {
 		e = invalid("The root has no content.")
 	}
@@ -123,8 +108,8 @@ func (c *call) conflict() string {
 	return ""
 }
 
-func (c *call) finishPut(where func() (*item, string, *wireError), in *intake) *wireError {
-	parent, name, _, e := c.putTarget(where)
+func (c *call) finishPut(in *intake) *wireError {
+	parent, name, _, e := c.putTarget()
 	if e != nil {
 		return e
 	}
@@ -192,16 +177,25 @@ func (c *call) getContent() *wireError {
 	if it.blob == nil {
 		return invalid("Folders and packages have no content.")
 	}
-	c.w.Header().Set("Location", c.render(it).DownloadURL)
+	c.w.Header().Set("Location", c.downloadURL(it, followed))
 	c.w.WriteHeader(http.StatusFound)
 	return nil
 }
 
+// followed marks download addresses that a redirect gave out.
+const followed = "followed"
+
+// downloadURL is a pre-authenticated address of the content (microsoft.md §3.7).
+func (c *call) downloadURL(it *item, how string) string {
+	return c.s.apart(c.base) + "/download/" + c.s.seal("download", it.drive.id, it.id, how, c.now.Add(downloadLife))
+}
+
 // download serves a pre-authenticated download address, with ranges. The key is all it takes: a
-// bearer is counted, not refused, because stand-in and Graph share one host and Go's client
-// carries the header along to it.
+// bearer is a 401 on personal drives (OAD#1901) and ignored on work drives (OAD#485). It is only
+// counted where a redirect led here: a client carries the header along on one host that it would
+// drop on the way to Microsoft's other one.
 func (s *Server) download(w http.ResponseWriter, r *http.Request) {
-	driveID, itemID, _, ok := s.unseal("download", r.PathValue("key"))
+	driveID, itemID, how, ok := s.unseal("download", r.PathValue("key"))
 	d := s.driveByID(driveID)
 	if !ok || d == nil {
 		refuse(401, "unauthenticated", "The download address has expired.").write(s, w, r)
@@ -209,6 +203,10 @@ func (s *Server) download(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.Header.Get("Authorization") != "" {
 		s.count("bearerOnDownload")
+		if how != followed && d.kind == personal {
+			refuse(401, "unauthenticated", "Authentication failed.").write(s, w, r)
+			return
+		}
 	}
 	d.mu.RLock()
 	it := d.items[itemID]
@@ -222,7 +220,7 @@ func (s *Server) download(w http.ResponseWriter, r *http.Request) {
 		notFound().write(s, w, r)
 		return
 	}
-	s.withFaults(w, r, d.account.Login, []Phase{PhaseContent}, func(w http.ResponseWriter) { file.serve(w, r) })
+	s.withFaults(w, r, d.owner().Login, []Phase{PhaseContent}, func(w http.ResponseWriter) { file.serve(w, r) })
 }
 
 // escapedName is a name for Content-Disposition (RFC 5987).

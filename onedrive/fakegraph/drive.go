@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -36,9 +37,9 @@ const (
 
 // drive is one account's OneDrive. Its own lock guards all of it, so accounts don't wait for each other.
 type drive struct {
-	account *Account
-	id      string
-	kind    string
+	who  atomic.Pointer[Account] // whose it is; see owner
+	id   string
+	kind string
 
 	mu       sync.RWMutex
 	conduct  Conduct
@@ -71,15 +72,19 @@ type tombstone struct {
 // newDrive makes an empty drive with a root.
 func newDrive(a *Account, now time.Time) *drive {
 	d := &drive{
-		account: a, id: driveID(a), kind: kindOf(a),
+		id: driveID(a), kind: kindOf(a),
 		items: map[string]*item{}, special: map[string]*item{}, sessions: map[string]*uploadSession{},
 		conduct: conductOf(a),
 	}
+	d.who.Store(a)
 	d.root = &item{id: d.newItemID(), drive: d, name: "root", children: map[string]*item{}, created: now, modified: now, version: 1}
 	d.items[d.root.id] = d.root
 	d.touch(d.root, now)
 	return d
 }
+
+// owner is whose drive it is.
+func (d *drive) owner() *Account { return d.who.Load() }
 
 func kindOf(a *Account) string {
 	if a.DriveType == business {
@@ -231,9 +236,9 @@ type wireDrive struct {
 
 // render is the drive as Graph shows it.
 func (d *drive) render(base string) wireDrive {
-	owner := map[string]any{"displayName": d.account.Name, "id": d.id}
+	owner := map[string]any{"displayName": d.owner().Name, "id": d.id}
 	if d.kind == business {
-		owner = map[string]any{"displayName": d.account.Name, "id": d.account.ObjectID, "email": d.account.Login}
+		owner = map[string]any{"displayName": d.owner().Name, "id": d.owner().ObjectID, "email": d.owner().Login}
 	}
 	return wireDrive{
 		Context: base + "/v1.0/$metadata#drives/$entity", ID: d.id, DriveType: d.kind, Name: "OneDrive",

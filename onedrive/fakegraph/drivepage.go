@@ -65,7 +65,7 @@ func (s *Server) viewer(r *http.Request, cid string) (*Account, *drive) {
 	}
 	d := s.driveByID(cid)
 	for _, a := range in {
-		if d != nil && d.account.Login == a.Login {
+		if d != nil && d.owner().Login == a.Login {
 			return a, d
 		}
 	}
@@ -83,7 +83,7 @@ func (s *Server) fillDrivePage(page *drivePage, r *http.Request, viewer *Account
 		return false
 	}
 	c := &call{s: s, r: r, account: viewer, drive: d, base: s.opts.Prefix, now: s.now()}
-	page.Owner, page.Title, page.Quota = d.account.Name, it.name, quotaText(d)
+	page.Owner, page.Title, page.Quota = d.owner().Name, it.name, quotaText(d)
 	for up := it.parent; up != nil && up.readableBy(viewer.Login); up = up.parent {
 		page.Crumbs = append(page.Crumbs, crumb{up.name, up.webURL(c.base)})
 	}

@@ -14,6 +14,7 @@ type place struct {
 	special string // special/{name}
 	path    []string
 	byPath  bool
+	byChild bool   // the last step was children('name')
 	action  string // "children", "content" …; "" is the thing itself
 	rest    []string
 	onDrive bool // the drive itself, not an item
@@ -160,12 +161,25 @@ func (p *place) act(s []string) {
 	if len(s) == 0 {
 		return
 	}
+	if name, key := keyed(s[0]); name == "children" && (key != "" || len(s) > 1) {
+		p.child(key, s[1:])
+		return
+	}
 	p.action = strings.TrimSuffix(strings.TrimPrefix(strings.TrimPrefix(s[0], "microsoft.graph."), "oneDrive."), "()")
 	p.rest = s[1:]
 	// search(q='a/b') was cut at the slash: put it together again.
 	if strings.Contains(p.action, "(") {
 		p.action, p.rest = strings.Join(append([]string{p.action}, p.rest...), "/"), nil
 	}
+}
+
+// child reads children('name') and children/name: a step of the path like root:/name.
+func (p *place) child(name string, s []string) {
+	if name == "" {
+		name, s = s[0], s[1:]
+	}
+	p.path, p.byPath, p.byChild, p.onDrive = append(p.path, name), true, true, false
+	p.act(s)
 }
 
 // keyed splits "items('x')" into "items" and "x"; a plain segment has no key.

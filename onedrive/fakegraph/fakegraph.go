@@ -26,6 +26,10 @@ type Options struct {
 	Fetch http.RoundTripper
 	// Now is the clock; nil means time.Now. Server.Advance moves whatever it says.
 	Now func() time.Time
+	// Apart gives upload, monitor and download addresses out under another name of this machine,
+	// 127.0.0.1 for localhost and the other way round. Microsoft's are never on Graph's own host:
+	// libraries that add the bearer by host name send it along where the two are one.
+	Apart bool
 	// Discard makes uploads swallow their bytes: sizes and hashes are kept, contents are not.
 	Discard bool
 	// NoHash leaves the hashes out, for benchmarks: hashing costs more than taking bytes in.
@@ -109,12 +113,36 @@ func (s *Server) base(r *http.Request) string {
 	return s.origin(r) + s.opts.Prefix
 }
 
-// origin is the scheme and host of this request.
+// origin is the scheme and host of this request. What a proxy says of them is believed: the
+// answer goes to nobody but who asked.
 func (s *Server) origin(r *http.Request) string {
 	u := url.URL{Scheme: "http", Host: r.Host}
-	if r.TLS != nil || r.URL.Scheme == "https" {
+	if r.TLS != nil || r.URL.Scheme == "https" || forwarded(r, "Proto") == "https" {
 		u.Scheme = "https"
 	}
+	if host := forwarded(r, "Host"); host != "" && !strings.ContainsAny(host, "/?#@\\ ") {
+		u.Host = host
+	}
+	return u.String()
+}
+
+// forwarded is what the proxy nearest to the client says in X-Forwarded-….
+func forwarded(r *http.Request, name string) string {
+	first, _, _ := strings.Cut(r.Header.Get("X-Forwarded-"+name), ",")
+	return strings.ToLower(strings.TrimSpace(first))
+}
+
+// apart is base under another name of this machine, where Options.Apart asks for that.
+func (s *Server) apart(base string) string {
+	u, err := url.Parse(base)
+	if !s.opts.Apart || err != nil {
+		return base
+	}
+	other := map[string]string{"localhost": "127.0.0.1", "127.0.0.1": "localhost"}[u.Hostname()]
+	if other == "" {
+		return base
+	}
+	u.Host = other + strings.TrimPrefix(u.Host, u.Hostname())
 	return u.String()
 }
 

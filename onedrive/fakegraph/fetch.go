@@ -124,7 +124,7 @@ func withoutQuery(u *url.URL) string {
 func (s *Server) fetch(ctx context.Context, j *job) (*intake, string, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTime)
 	defer cancel()
-	if o := s.cloud.faults.match(j.drive.account.Login, []Phase{PhaseSource}); o != nil {
+	if o := s.cloud.faults.match(j.drive.owner().Login, []Phase{PhaseSource}); o != nil {
 		if o.fault.Action != Stall {
 			return nil, "", fmt.Errorf("the source answered %d", o.fault.Status)
 		}

@@ -126,7 +126,7 @@ func (s *Server) commitDeferred(w http.ResponseWriter, r *http.Request, u *uploa
 // commit makes the file. When the name is taken the session stays: it can be cancelled, and its
 // bytes are not lost before it expires (microsoft.md §4.4).
 func (s *Server) commit(w http.ResponseWriter, r *http.Request, u *uploadSession) *wireError {
-	c := &call{s: s, w: w, r: r, account: u.drive.account, drive: u.drive, base: s.base(r), now: s.now()}
+	c := &call{s: s, w: w, r: r, account: u.drive.owner(), drive: u.drive, base: s.base(r), now: s.now()}
 	d := u.drive
 	d.mu.Lock()
 	defer d.mu.Unlock()

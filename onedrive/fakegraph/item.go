@@ -80,7 +80,7 @@ func (it *item) under(folder *item) bool {
 
 // readableBy reports whether login may reach it: the owner, or whom it or a folder above is shared with.
 func (it *item) readableBy(login string) bool {
-	if strings.EqualFold(it.drive.account.Login, login) {
+	if strings.EqualFold(it.drive.owner().Login, login) {
 		return true
 	}
 	for ; it != nil; it = it.parent {

@@ -115,7 +115,7 @@ func (c *call) render(it *item) *wireItem {
 	w := &wireItem{
 		ID: it.id, Name: it.name, Size: &size, ETag: it.eTag(), CTag: it.cTag(), Description: it.description,
 		Created: stamped(it.created), Modified: stamped(it.modified),
-		CreatedBy: by(it.drive.account), ModifiedBy: by(it.drive.account),
+		CreatedBy: by(it.drive.owner()), ModifiedBy: by(it.drive.owner()),
 		WebURL: it.webURL(c.base), Parent: it.reference(), FileSystem: it.times(),
 	}
 	switch {
@@ -135,15 +135,14 @@ func (c *call) render(it *item) *wireItem {
 		w.Special = map[string]any{"name": it.special}
 	}
 	if len(it.sharedWith) > 0 {
-		w.Shared = map[string]any{"scope": "users", "owner": by(it.drive.account)}
+		w.Shared = map[string]any{"scope": "users", "owner": by(it.drive.owner())}
 	}
 	return w
 }
 
 func (c *call) renderFile(w *wireItem, it *item) {
 	w.File = it.file()
-	key := c.s.seal("download", it.drive.id, it.id, "", c.now.Add(downloadLife))
-	w.DownloadURL = c.base + "/download/" + key
+	w.DownloadURL = c.downloadURL(it, "")
 	if width, height, ok := it.dimensions(); ok {
 		w.Image = &wireImage{Width: width, Height: height}
 		if strings.EqualFold(it.mime, "image/jpeg") {
@@ -161,7 +160,7 @@ func (c *call) remote(target *item) *wireRemote {
 		Folder: &wireFolder{ChildCount: 1}, FileSystem: &wireTimes{Created: stamped(target.created), Modified: stamped(target.created)},
 		// The case of drive ids differs from answer to answer (microsoft.md §3.3, OAD#1902).
 		Parent: &wireParent{DriveID: shouted(target.drive.id), DriveType: target.drive.kind, ID: target.parent.id},
-		Shared: map[string]any{"scope": "users", "owner": by(target.drive.account)},
+		Shared: map[string]any{"scope": "users", "owner": by(target.drive.owner())},
 	}
 }
 

@@ -126,13 +126,6 @@ func (c *call) listChildren() *wireError {
 	if e != nil {
 		return e
 	}
-	if len(c.place.rest) > 0 { // children/{name}: the item itself
-		if it = it.children[nameKey(c.place.rest[0])]; it == nil {
-			return notFound()
-		}
-		c.answer(200, selected(c.render(it), c.query.Get("$select")))
-		return nil
-	}
 	if it.remote != nil {
 		return notFound() // microsoft.md §3.6: the target is another drive's
 	}
@@ -383,7 +376,7 @@ func (c *call) listPermissions() *wireError {
 	if e != nil {
 		return e
 	}
-	owner := by(it.drive.account)
+	owner := by(it.drive.owner())
 	c.answer(200, map[string]any{"value": []any{map[string]any{"id": "owner", "roles": []string{"owner"}, "grantedTo": owner, "grantedToV2": owner}}})
 	return nil
 }

@@ -51,9 +51,6 @@ func (c *call) createChild() *wireError {
 	if e := c.body(&req); e != nil {
 		return e
 	}
-	if len(c.place.rest) > 0 {
-		return unknownSegment(c.place.rest[0])
-	}
 	if req.SourceURL != nil {
 		return c.fromURL(req)
 	}

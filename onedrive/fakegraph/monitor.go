@@ -61,7 +61,7 @@ func (s *Server) monitor(w http.ResponseWriter, r *http.Request) {
 		noOperation(404).write(s, w, r)
 		return
 	}
-	s.withFaults(w, r, j.drive.account.Login, []Phase{PhaseMonitor}, func(w http.ResponseWriter) {
+	s.withFaults(w, r, j.drive.owner().Login, []Phase{PhaseMonitor}, func(w http.ResponseWriter) {
 		s.tell(w, r, j)
 	})
 }
@@ -161,7 +161,7 @@ func (s *Server) tellCompleted(w http.ResponseWriter, r *http.Request, j *job, v
 // that follow redirects without a bearer, as rclone does, see the item (microsoft.md §1.6, §2.4).
 func (s *Server) finishedURL(r *http.Request, j *job, item string) string {
 	key := s.seal("finished", j.drive.id, item, "", s.now().Add(downloadLife))
-	return s.base(r) + "/_api/v2.1/drives/" + j.drive.id + "/items/" + item + "?tempauth=" + key
+	return s.apart(s.base(r)) + "/_api/v2.1/drives/" + j.drive.id + "/items/" + item + "?tempauth=" + key
 }
 
 // finished serves that address. A Graph token there has the wrong audience (python-o365#872).
@@ -188,7 +188,7 @@ func (s *Server) tellItem(w http.ResponseWriter, r *http.Request, j *job, v snap
 		notFound().write(s, w, r)
 		return
 	}
-	c := &call{s: s, r: r, account: j.drive.account, drive: j.drive, base: s.base(r), now: s.now()}
+	c := &call{s: s, r: r, account: j.drive.owner(), drive: j.drive, base: s.base(r), now: s.now()}
 	writeJSON(w, http.StatusOK, c.render(it))
 }
 

@@ -49,7 +49,7 @@ const sharedFolder = "Family album"
 // furnish puts believable things into a new drive: every kind of thing that a client meets.
 func (d *drive) furnish(now time.Time) {
 	then := now.AddDate(0, -2, 0)
-	if strings.HasPrefix(d.account.Login, "robin@") {
+	if strings.HasPrefix(d.owner().Login, "robin@") {
 		album := d.addFolder(d.root, sharedFolder, then)
 		album.sharedWith = []string{"kim@demo.example"}
 		d.seedPictures(album, then, "garden.jpg", "harbour.png")
@@ -69,7 +69,7 @@ func (d *drive) furnish(now time.Time) {
 		d.addFolder(archive, fmt.Sprintf("Box %03d", n), then)
 	}
 	d.folderAt([]string{"Ablage für Übergänge", "日本語", "Émilie"}, then)
-	if strings.HasPrefix(d.account.Login, "kim@") {
+	if strings.HasPrefix(d.owner().Login, "kim@") {
 		d.addShortcut(d.root, "Robin's "+strings.ToLower(sharedFolder), albumOf(then), then)
 	}
 }
@@ -78,7 +78,8 @@ func (d *drive) furnish(now time.Time) {
 func albumOf(then time.Time) *item {
 	for _, a := range demoAccounts() {
 		if strings.HasPrefix(a.Login, "robin@") {
-			d := &drive{account: &a, id: driveID(&a), kind: kindOf(&a)}
+			d := &drive{id: driveID(&a), kind: kindOf(&a)}
+			d.who.Store(&a)
 			root := &item{id: d.newItemID(), drive: d}
 			return &item{id: d.newItemID(), name: sharedFolder, drive: d, parent: root, created: then}
 		}

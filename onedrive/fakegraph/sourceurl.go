@@ -45,8 +45,12 @@ type job struct {
 func (c *call) fromURL(req itemRequest) *wireError {
 	c.s.count("postSourceUrl")
 	if !strings.Contains(strings.ToLower(c.r.Header.Get("Prefer")), "respond-async") {
-		// Without it the service drops the request (§1.2).
+		// Without it the service drops the request (§1.2); how that looks is told nowhere. A 400
+		// is the answer that no client overlooks.
 		return invalid("The request must be made with Prefer: respond-async.")
+	}
+	if !present(req.File) { // trap 11 of microsoft.md §9
+		return invalid("The item needs a file facet.")
 	}
 	source, e := sourceURL(*req.SourceURL)
 	if e != nil {
@@ -124,7 +128,7 @@ func (d *drive) refuseNative() *wireError {
 
 // monitorURL has the form that users saw: /v1.0 is Graph's here, so the monitor stands beside it.
 func (c *call) monitorURL(j *job) string {
-	base := c.base
+	base := c.s.apart(c.base)
 	if lies := c.drive.conduct.Lies; lies != "" {
 		base = strings.TrimSuffix(lies, "/")
 	}

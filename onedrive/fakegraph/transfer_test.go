@@ -74,8 +74,9 @@ func TestUploadFromURLIsRefused(t *testing.T) {
 	}{
 		{"without Prefer", ask(map[string]any{"@microsoft.graph.sourceUrl": source, "name": "a.png", "file": map[string]any{}}), 400, "respond-async"},
 		{"without a name", ask(map[string]any{"@microsoft.graph.sourceUrl": source, "file": map[string]any{}}, "Prefer: respond-async"), 400, "name"},
+		{"without the file facet", ask(map[string]any{"@microsoft.graph.sourceUrl": source, "name": "a.png"}, "Prefer: respond-async"), 400, "file facet"},
 		{"another scheme", m.native(robin, "ftp://x.example/a.png", "a.png"), 400, "sourceUrl"},
-		{"a missing parent", m.ask(robin, "POST", "/v1.0/me/drive/items/none/children", map[string]any{"@microsoft.graph.sourceUrl": source, "name": "a.png"}, "Prefer: respond-async"), 404, "itemNotFound"},
+		{"a missing parent", m.ask(robin, "POST", "/v1.0/me/drive/items/none/children", map[string]any{"@microsoft.graph.sourceUrl": source, "name": "a.png", "file": map[string]any{}}, "Prefer: respond-async"), 404, "itemNotFound"},
 		{"the direct endpoint's annotation makes an empty file (OAD#1193)", ask(map[string]any{"@content.sourceUrl": source, "name": "a.png", "file": map[string]any{}}), 201, `"size":0`},
 	} {
 		if r.got.status != r.status || !strings.Contains(string(r.got.body), r.has) {

@@ -31,6 +31,7 @@ type uploadSession struct {
 	times    *fileTimes
 	about    string // description
 	deferred bool
+	missing  string // shape of nextExpectedRanges
 	login    string // who made it
 
 	busy sync.Mutex // held while a fragment is taken in: they come one after the other
@@ -86,6 +87,7 @@ func (c *call) createSession() *wireError {
 	if req.Item.Description != nil {
 		u.about = *req.Item.Description
 	}
+	u.missing = c.drive.conduct.Missing
 	u.extend(c.drive.conduct, c.now)
 	if c.drive.conduct.TokenExpires > 0 {
 		u.keyDies = c.now.Add(c.drive.conduct.TokenExpires)
@@ -100,7 +102,7 @@ func (c *call) createSession() *wireError {
 
 // uploadURL has the shape of today's personal uploads; the key is in the query (microsoft.md §4.2).
 func (c *call) uploadURL(u *uploadSession) string {
-	base := c.base
+	base := c.s.apart(c.base)
 	if lies := c.drive.conduct.Lies; lies != "" {
 		base = strings.TrimSuffix(lies, "/")
 	}
@@ -113,7 +115,7 @@ func (c *call) sessionTarget() (parent *item, name string, e *wireError) {
 	if parent, name, e = c.resolveParent(); e != nil {
 		return nil, "", e
 	}
-	if !c.place.byPath && (parent == nil || parent.children[nameKey(name)].isFolder()) {
+	if c.place.byChild && c.drive.kind == personal || !c.place.byPath && (parent == nil || parent.children[nameKey(name)].isFolder()) {
 		return nil, "", invalid("The file name is not provided in the URL.", "invalidName")
 	}
 	return parent, name, nil
@@ -207,9 +209,22 @@ func (u *uploadSession) extend(conduct Conduct, now time.Time) {
 func (u *uploadSession) status() map[string]any {
 	ranges := []string{}
 	if u.total == 0 || u.received < u.total {
-		ranges = append(ranges, fmt.Sprintf("%d-", u.received))
+		ranges = u.ranges()
 	}
 	return map[string]any{"expirationDateTime": stamped(u.expires), "nextExpectedRanges": ranges}
+}
+
+// ranges are the bytes that are still wanted. Before the first fragment nobody knows the end.
+func (u *uploadSession) ranges() []string {
+	next, last := u.received, u.total-1
+	switch {
+	case u.total == 0:
+	case u.missing == "closed":
+		return []string{fmt.Sprintf("%d-%d", next, last)}
+	case u.missing == "pieces" && last-next >= 2*fragmentUnit:
+		return []string{fmt.Sprintf("%d-%d", next, next+fragmentUnit-1), fmt.Sprintf("%d-%d", next+fragmentUnit, next+2*fragmentUnit-1)}
+	}
+	return []string{fmt.Sprintf("%d-", next)}
 }
 
 // serveUpload serves an uploadUrl: PUT a fragment, GET the status, DELETE, and POST to commit.
