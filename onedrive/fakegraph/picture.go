@@ -2,7 +2,7 @@ package fakegraph
 
 import "embed"
 
-// drawings are the sample pictures that pictures/draw.go draws.
+// drawings are the sample pictures that draw.go draws.
 //
 //go:embed pictures/*.jpg pictures/*.png pictures/*.gif
 var drawings embed.FS

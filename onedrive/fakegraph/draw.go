@@ -1,6 +1,6 @@
 //go:build ignore
 
-// Command draw draws the sample pictures anew: go run draw.go, in this folder. They are files
+// Command draw draws the sample pictures anew: go run draw.go, in the package's folder. They are files
 // because drawing them takes a second, and every new drive holds some.
 package main
 
@@ -24,7 +24,7 @@ func main() {
 		"tiles.png":   pngOf(drawn(640, 640, tiles)),
 		"pulse.gif":   pulse(),
 	} {
-		if err := os.WriteFile(name, picture, 0o644); err != nil {
+		if err := os.WriteFile("pictures/"+name, picture, 0o644); err != nil {
 			log.Fatal(err)
 		}
 	}
