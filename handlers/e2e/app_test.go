@@ -49,8 +49,14 @@ type app struct {
 // seconds for connections that browsers open in advance and never use.
 func start(t testing.TB, env ...string) *app {
 	t.Helper()
+	return startAt(t, "localhost:0", env...)
+}
+
+// startAt is start on a given address: for settings that need to know it before.
+func startAt(t testing.TB, listen string, env ...string) *app {
+	t.Helper()
 	a := &app{t: t, env: env, dir: t.TempDir()}
-	a.run("localhost:0")
+	a.run(listen)
 	t.Cleanup(func() {
 		a.Kill()
 		if t.Failed() {
@@ -87,7 +93,7 @@ func (a *app) run(listen string) {
 		_ = cmd.Wait()
 		close(done)
 	}(a.cmd, a.done)
-	a.URL = a.waitAddress()
+	a.URL = a.waitAddress(listen)
 }
 
 // plainEnvironment is ours without settings of a skylift that somebody works with on this machine.
@@ -97,12 +103,16 @@ func plainEnvironment() []string {
 
 var address = regexp.MustCompile(`https?://(?:localhost|127\.0\.0\.1|\[::1\]):[1-9][0-9]*`)
 
-// waitAddress waits until skylift has printed where it listens and says that it is ready.
-func (a *app) waitAddress() string {
+// waitAddress waits until skylift has printed where it listens and says that it is ready. What
+// it prints is the public address, which can be another where the port was given.
+func (a *app) waitAddress(listen string) string {
 	a.t.Helper()
 	var url string
 	eventually(a.t, "the address that skylift prints", func() bool {
 		url = address.FindString(a.log.String())
+		if !strings.HasSuffix(listen, ":0") {
+			url = "http://" + listen
+		}
 		select {
 		case <-a.done:
 			a.t.Fatalf("skylift ended before it listened:\n%s", a.log)
