@@ -201,11 +201,15 @@ func (a *app) saving(ctx context.Context, keys *auth.Keyring, o *handlers.Option
 	if err != nil {
 		return fmt.Errorf("open the transfers: %w", err)
 	}
+	memory, err := transfer.OpenNativeMemory(ctx, a.node.JetStream(), a.node.Replicas())
+	if err != nil {
+		return err
+	}
 	saver := transfer.NewSaver(transfer.SaverOptions{
-		Client: a.client, Native: a.Native, Stall: a.NativeStall, MaxBytes: int64(a.MaxBytes), Source: a.source, Log: a.log,
+		Client: a.client, Native: a.Native, Memory: memory, Stall: a.NativeStall, MaxBytes: int64(a.MaxBytes), Source: a.source, Log: a.log,
 	})
 	a.runner = transfer.NewRunner(a.store, saver, transfer.RunnerOptions{Instance: a.instance(), Log: a.log})
-	o.Store, o.Runner, o.Saver, o.Client, o.Ready = a.store, a.runner, saver, a.client, a.ready
+	o.Store, o.Runner, o.Saver, o.Client, o.Native, o.Ready = a.store, a.runner, saver, a.client, saver.NativeState, a.ready
 	return nil
 }
 

@@ -69,6 +69,28 @@ func plan(f facts) (Route, string) {
 	return Native, ""
 }
 
+// What is known of an account's native route: the words of the API's /me.
+const (
+	NativeAvailable   = "available"
+	NativeUnavailable = "unavailable"
+	NativeUnknown     = "unknown"
+)
+
+// NativeState says whether OneDrive fetches URLs for owner, as far as was seen lately. That the
+// drive is a personal one is the caller's to know.
+func (s *Saver) NativeState(ctx context.Context, owner string) string {
+	if s.opt.Native == "never" {
+		return NativeUnavailable
+	}
+	if until, err := s.opt.Memory.Refused(ctx, owner); err == nil && s.opt.Now().Before(until) {
+		return NativeUnavailable
+	}
+	if worked, err := s.opt.Memory.Worked(ctx, owner); err == nil && worked {
+		return NativeAvailable
+	}
+	return NativeUnknown
+}
+
 // choose decides the first route. For the native one the source is asked what it has, so that the
 // name, the size and dead links are known before OneDrive is asked for anything.
 func (r *saving) choose(ctx context.Context) (Next, error) {

@@ -19,10 +19,12 @@ const (
 	maxRemember = 10000           // entries of each memory
 )
 
-// NativeMemory remembers the accounts whose OneDrive does not fetch URLs.
+// NativeMemory remembers the accounts whose OneDrive does not fetch URLs, and those whose does.
 type NativeMemory interface {
 	Refused(ctx context.Context, owner string) (until time.Time, err error) // zero: not known to be refused
 	Refuse(ctx context.Context, owner string, until time.Time) error        // a zero time forgets
+	Worked(ctx context.Context, owner string) (bool, error)                 // OneDrive fetched something lately
+	Work(ctx context.Context, owner string) error                           // it did; that ends a refusal
 }
 
 // NewNativeMemory is a NativeMemory that lasts as long as the process; now may be nil.
@@ -34,9 +36,10 @@ func NewNativeMemory(now func() time.Time) NativeMemory {
 }
 
 type processMemory struct {
-	now   func() time.Time
-	mu    sync.Mutex
-	until map[string]time.Time
+	now    func() time.Time
+	mu     sync.Mutex
+	until  map[string]time.Time // refused until
+	worked map[string]time.Time // believed until
 }
 
 func (m *processMemory) Refused(_ context.Context, owner string) (time.Time, error) {
@@ -49,11 +52,27 @@ func (m *processMemory) Refuse(_ context.Context, owner string, until time.Time)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	forgetOld(&m.until, m.now())
+	delete(m.worked, owner)
 	if until.IsZero() {
 		delete(m.until, owner)
 		return nil
 	}
 	m.until[owner] = until
+	return nil
+}
+
+func (m *processMemory) Worked(_ context.Context, owner string) (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.now().Before(m.worked[owner]), nil
+}
+
+func (m *processMemory) Work(_ context.Context, owner string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	forgetOld(&m.worked, m.now())
+	delete(m.until, owner)
+	m.worked[owner] = m.now().Add(refusedFor)
 	return nil
 }
 

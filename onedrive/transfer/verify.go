@@ -126,8 +126,8 @@ func (r *saving) done(ctx context.Context, item onedrive.DriveItem) (Next, error
 	}
 	if t.Route == Native {
 		r.s.strikes.clear(t.Owner)
-		if r.s.opt.Native == "always" {
-			r.s.opt.Memory.Refuse(ctx, t.Owner, time.Time{})
+		if err := r.s.opt.Memory.Work(ctx, t.Owner); err != nil {
+			r.s.opt.Log.Warn("native memory", "err", err)
 		}
 	}
 	full, size := 100.0, item.Size
