@@ -61,8 +61,9 @@ func chromiumOptions(profile string, extra ...chromedp.ExecAllocatorOption) []ch
 
 // Page is one tab. Its methods fail the test instead of returning errors.
 type Page struct {
-	t   testing.TB
-	ctx context.Context
+	t     testing.TB
+	ctx   context.Context
+	close context.CancelFunc
 
 	mu       sync.Mutex
 	problems []string
@@ -126,7 +127,7 @@ func openIn(t testing.TB, browser context.Context, url string, looks []look, opt
 	t.Helper()
 	p := &Page{t: t}
 	ctx, cancel := chromedp.NewContext(browser, append(opts, chromedp.WithListener(p.listen))...)
-	p.ctx = ctx
+	p.ctx, p.close = ctx, cancel
 	t.Cleanup(func() {
 		t.Helper()
 		if t.Failed() {

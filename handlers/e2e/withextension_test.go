@@ -155,9 +155,13 @@ func (e *extension) Worker() *Page {
 // button, consent page.
 func (e *extension) Connect(a *app, login string) {
 	e.t.Helper()
-	e.Tab("").SignIn(a, login)
-	options := e.Wait("page", extensionBase+"options.html") // opened by itself after the installation
+	site := e.Tab("")
+	site.SignIn(a, login)
+	options := e.Tab("options.html")
 	e.ConnectOn(options, a)
+	options.WaitText("account", "Demo")
+	site.Close()
+	options.Close()
 }
 
 // ConnectOn connects on an options page, with the person signed in.
