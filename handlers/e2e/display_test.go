@@ -2,8 +2,14 @@ package e2e
 
 import (
 	"bufio"
+	"bytes"
+	"encoding/binary"
+	"image"
+	"image/color"
+	"image/png"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -13,6 +19,7 @@ import (
 type display struct {
 	Name string // ":99"
 	t    testing.TB
+	dir  string // holds the screen's content
 }
 
 // newDisplay starts an X server on a free display for the length of the test.
@@ -23,7 +30,8 @@ func newDisplay(t testing.TB) *display {
 		t.Fatal(err)
 	}
 	defer read.Close()
-	cmd := exec.Command("/usr/bin/Xvfb", "-displayfd", "3", "-screen", "0", "1200x900x24", "-nolisten", "tcp")
+	dir := t.TempDir()
+	cmd := exec.Command("/usr/bin/Xvfb", "-displayfd", "3", "-screen", "0", "1200x900x24", "-nolisten", "tcp", "-fbdir", dir)
 	cmd.ExtraFiles = []*os.File{write}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -34,7 +42,7 @@ func newDisplay(t testing.TB) *display {
 	if err != nil {
 		t.Fatalf("Xvfb named no display: %v", err)
 	}
-	return &display{Name: ":" + strings.TrimSpace(number), t: t}
+	return &display{Name: ":" + strings.TrimSpace(number), t: t, dir: dir}
 }
 
 // Do runs one xdotool command line on the display: "mousemove 10 20 click 3", "key Up Return".
@@ -47,4 +55,38 @@ func (d *display) Do(line string) string {
 		d.t.Fatalf("xdotool %s: %v\n%s", line, err, out)
 	}
 	return string(out)
+}
+
+// Shot keeps a picture of the whole screen, with menus and prompts, if pictures are wanted.
+func (d *display) Shot(name string) {
+	d.t.Helper()
+	if !shots() {
+		return
+	}
+	dump := filepath.Join(d.dir, "Xvfb_screen0")
+	raw, err := os.ReadFile(dump)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := png.Encode(&b, xwd(raw)); err != nil {
+		d.t.Fatal(err)
+	}
+	shot(d.t, name, b.Bytes())
+}
+
+// xwd reads the X window dump that Xvfb keeps of its screen: a header that says its own length,
+// a colour map, then four bytes a pixel.
+func xwd(raw []byte) image.Image {
+	field := func(i int) int { return int(binary.BigEndian.Uint32(raw[4*i:])) }
+	header, width, height, stride, colors := field(0), field(4), field(5), field(12), field(19)
+	pixels := raw[header+12*colors:]
+	img := image.NewNRGBA(image.Rect(0, 0, width, height))
+	for y := range height {
+		for x := range width {
+			p := pixels[y*stride+4*x:]
+			img.SetNRGBA(x, y, color.NRGBA{R: p[2], G: p[1], B: p[0], A: 255})
+		}
+	}
+	return img
 }
