@@ -61,9 +61,8 @@ func chromiumOptions(profile string, extra ...chromedp.ExecAllocatorOption) []ch
 
 // Page is one tab. Its methods fail the test instead of returning errors.
 type Page struct {
-	t     testing.TB
-	ctx   context.Context
-	close context.CancelFunc
+	t   testing.TB
+	ctx context.Context
 
 	mu       sync.Mutex
 	problems []string
@@ -127,7 +126,7 @@ func openIn(t testing.TB, browser context.Context, url string, looks []look, opt
 	t.Helper()
 	p := &Page{t: t}
 	ctx, cancel := chromedp.NewContext(browser, append(opts, chromedp.WithListener(p.listen))...)
-	p.ctx, p.close = ctx, cancel
+	p.ctx = ctx
 	t.Cleanup(func() {
 		t.Helper()
 		if t.Failed() {

@@ -46,6 +46,12 @@ func TestExtensionInARealWindow(t *testing.T) {
 	page.Allow("401")
 	page.Front()
 	drive := a.Drive(robin)
+	t.Cleanup(func() {
+		if t.Failed() {
+			d.Shot("failed")
+			t.Logf("the extension's storage: %s", eval[string](worker, `chrome.storage.local.get(null).then(a => JSON.stringify(a, (k, v) => k === 'key' ? 'hidden' : v))`))
+		}
+	})
 
 	e.rightClickSave(page, "#red")
 	if got := a.waitSaved(key, "/red.png"); got.AltText != "A red square" {

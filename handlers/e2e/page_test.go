@@ -39,9 +39,6 @@ func (p *Page) Front() {
 	}))
 }
 
-// Close closes the tab before the test's end.
-func (p *Page) Close() { p.close() }
-
 // In is the same page for a part of its test.
 func (p *Page) In(t testing.TB) *Page {
 	p.t = t

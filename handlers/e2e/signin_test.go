@@ -32,6 +32,7 @@ func signedIn(t testing.TB, login string, env ...string) (*app, *Page) {
 func (p *Page) SignIn(a *app, login string) {
 	p.t.Helper()
 	p.Open(a.URL + "/auth/login")
+	p.Front() // an extension may have opened a tab of its own meanwhile
 	p.Click("account-" + login)
 	p.WaitVisible("who")
 }

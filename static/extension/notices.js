@@ -31,6 +31,9 @@ const safe = (address = '') => {
   return /^([^%]|%[0-9a-f]{2})*$/i.test(last) && !/%[89a-f]/i.test(last) ? last.slice(0, 80) : ''
 }
 
+/** A folder as people call it: the top of the drive is OneDrive, not "/". */
+export const placeOf = (folder) => (folder?.path && folder.path !== '/' ? folder.path : folder?.name || 'OneDrive')
+
 const worth = async (problem) => {
   const level = await notifyLevel()
   return level === 'all' || (problem && level === 'problems')
@@ -43,7 +46,7 @@ export async function ended(item, transfer) {
   if (item.batch) return endedInBatch(item, good)
   if (!(await worth(!good))) return
   if (good) {
-    const where = transfer.folder?.path || transfer.folder?.name || 'OneDrive'
+    const where = placeOf(transfer.folder)
     return ext.notify(`saved:${transfer.id}`, { title: 'Saved to OneDrive', message: `${transfer.item?.name ?? transfer.name}\nin ${where}`, buttons: ['Open', 'Undo'] })
   }
   const { message, advice } = transfer.error ?? { message: 'It could not be saved.' }

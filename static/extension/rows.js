@@ -1,6 +1,6 @@
 /** Draws one thing being saved: from the outbox or from the server's list, in the same form. */
 import { el, icon, webLink } from './ui.js'
-import { nameOf } from './notices.js'
+import { nameOf, placeOf } from './notices.js'
 
 const reasons = {
   throttled: 'Microsoft asks for a pause; it goes on by itself', signInRequired: 'Sign in to Skylift again to go on',
@@ -16,9 +16,8 @@ const looks = {
 export function transferRow(t, act) {
   const [tone, symbol, words] = looks[t.state] ?? looks.waiting
   const percent = t.state === 'inProgress' && typeof t.percentageComplete === 'number' ? Math.floor(t.percentageComplete) : undefined
-  const folder = t.folder?.path || t.folder?.name
   const says = {
-    completed: [words, folder && `in ${folder}`], inProgress: [percent === undefined ? words : `${words} ${percent} %`],
+    completed: [words, `in ${placeOf(t.folder)}`], inProgress: [percent === undefined ? words : `${words} ${percent} %`],
     waiting: [reasons[t.reason] ?? words], failed: [t.error?.message ?? words, t.error?.advice],
   }[t.state] ?? [words]
   return row({ id: t.id, tone, symbol, name: t.item?.name || t.name || 'file', says: says.filter(Boolean).join(' '), percent, running: t.state === 'inProgress' }, [
