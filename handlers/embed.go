@@ -55,6 +55,9 @@ func (h *Handler) windowRules(r route, next echo.HandlerFunc) echo.HandlerFunc {
 		if r.framed {
 			h.setHeaders(header, h.embed.ancestors)
 		}
+		if r.office {
+			allowOffice(header)
+		}
 		if r.opener {
 			header.Del("Cross-Origin-Opener-Policy")
 		}

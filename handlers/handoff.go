@@ -77,7 +77,8 @@ func (h *Handler) relayStart(c echo.Context) error {
 // landing is where a finished sign-in goes on to. A sign-in for a panel leaves a code in the
 // session of its window.
 func (h *Handler) landing(c echo.Context, pending auth.Pending, u auth.User) (string, error) {
-	if pending.Purpose != forPanel {
+	done, ok := map[string]string{forPanel: "/auth/panel/done", forOffice: "/auth/office/done"}[pending.Purpose]
+	if !ok {
 		return auth.LocalPath(pending.Return), nil
 	}
 	r := c.Request()
@@ -90,10 +91,11 @@ func (h *Handler) landing(c echo.Context, pending auth.Pending, u auth.User) (st
 		return "", err
 	}
 	session.Values[handoffValue], session.Values[challengeValue] = code, pending.Challenge
-	return "/auth/panel/done", h.o.Sessions.Save(r, c.Response(), session)
+	return done, h.o.Sessions.Save(r, c.Response(), session)
 }
 
-// relayDone serves GET /auth/panel/done: the end of window B. It hands the code over once.
+// relayDone serves GET /auth/panel/done, the end of window B, and GET /auth/office/done, that of
+// Office's dialog. It hands the code over once.
 func (h *Handler) relayDone(c echo.Context) error {
 	r := c.Request()
 	session, err := h.o.Sessions.Get(r, h.o.Sessions.Name())
@@ -116,6 +118,7 @@ func (h *Handler) relayDone(c echo.Context) error {
 func (h *Handler) handOver(c echo.Context, o views.Handover) error {
 	p := h.page(c, "You are signed in")
 	p.Bare, p.User, p.Scripts = true, nil, []string{"js/handoff.js"}
+	o.Office = c.Path() == "/auth/office/done"
 	return h.render(c, http.StatusOK, views.Handoff(p, o))
 }
 

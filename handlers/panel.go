@@ -37,9 +37,8 @@ func (h *Handler) panelPage(c echo.Context) error {
 	u, ok := user(c)
 	if !ok {
 		h.tryCookie(c)
-		p := h.page(c, "Panel")
-		p.Bare, p.Scripts = true, views.PanelScripts
-		return h.render(c, http.StatusOK, views.PanelSignIn(p, views.PanelInfo{Hosts: h.embed.origins, Login: loginURL(panelPath)}))
+		p, info := h.panelFrame(c)
+		return h.render(c, http.StatusOK, views.PanelSignIn(p, info))
 	}
 	form, err := h.newForm(c.Request().Context(), u.ID, c.QueryParam("folder"))
 	if err != nil {
@@ -58,9 +57,16 @@ func (h *Handler) renderPanel(c echo.Context, status int, form views.SaveForm) e
 	}
 	list.Live = true
 	form.Action, form.Small = panelPath, true
+	p, info := h.panelFrame(c)
+	return h.render(c, status, views.Panel(p, form, list, info))
+}
+
+// panelFrame is what stands around the panel's content, and what it knows about where it stands.
+func (h *Handler) panelFrame(c echo.Context) (views.Page, views.PanelInfo) {
+	info := views.PanelInfo{Hosts: h.embed.origins, Login: loginURL(c.Path()), Office: c.Path() == officePath}
 	p := h.page(c, "Panel")
-	p.Bare, p.Scripts = true, views.PanelScripts
-	return h.render(c, status, views.Panel(p, form, list, views.PanelInfo{Hosts: h.embed.origins, Login: loginURL(panelPath)}))
+	p.Bare, p.Scripts = true, info.Scripts()
+	return p, info
 }
 
 // errNotInFrame refuses in a frame what could destroy something: whoever frames the panel could
@@ -178,6 +184,9 @@ func (h *Handler) leavePanel(c echo.Context) error {
 	}
 	if err := h.o.Panels.SignOut(c.Response(), r); err != nil {
 		return err
+	}
+	if c.FormValue("office") != "" {
+		return c.Redirect(http.StatusSeeOther, officePath)
 	}
 	return c.Redirect(http.StatusSeeOther, panelPath)
 }

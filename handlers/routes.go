@@ -29,6 +29,7 @@ type route struct {
 	bucket bucket // which rate limit counts; the zero value is the general one
 	panel  bool   // a panel's cookie or bearer counts here too
 	framed bool   // sites on the embed list may frame it
+	office bool   // Office.js may run on it
 	opener bool   // it keeps the window that opened it: no Cross-Origin-Opener-Policy
 }
 
@@ -43,6 +44,7 @@ func (h *Handler) routes() []route {
 		h.pageRoutes(),
 		h.panelRoutes(),
 		h.handoffRoutes(),
+		h.addinRoutes(),
 		h.signInRoutes(),
 		h.transferRoutes(),
 		h.folderRoutes(),

@@ -2,14 +2,23 @@ package views
 
 import "encoding/json"
 
-// PanelScripts are the panel's own scripts, in the order that they need.
-var PanelScripts = []string{"js/panel-bearer.js", "js/panel-host.js", "js/panel.js"}
-
 // PanelInfo is what the panel knows about where it may stand.
 type PanelInfo struct {
 	Hosts  []string // origins that may talk with it by postMessage
 	Login  string   // address of the sign-in in a window of its own
 	Office bool     // Office.js is on this page
+}
+
+// OfficeScript is where Office.js has to come from.
+const OfficeScript = "https://appsforoffice.microsoft.com/lib/1/hosted/office.js"
+
+// Scripts are the panel's own scripts, in the order that they need.
+func (i PanelInfo) Scripts() []string {
+	scripts := []string{"js/panel-bearer.js", "js/panel-host.js"}
+	if i.Office {
+		scripts = append(scripts, "js/office-read.js", "js/office.js")
+	}
+	return append(scripts, "js/panel.js")
 }
 
 // hosts is the list as the script reads it.
@@ -33,6 +42,7 @@ type RelayInfo struct {
 type Handover struct {
 	Code      string // "": there is nothing to hand over
 	Challenge string
+	Office    bool // it goes to Office, not to a window of ours
 }
 
 // Question is something that a panel does not do by itself.

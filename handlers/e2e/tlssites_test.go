@@ -111,7 +111,7 @@ func (a *authority) ownBrowser(cookies thirdParty, options ...chromedp.ExecAlloc
 	if err := os.WriteFile(profile+"/Default/Preferences", []byte(mode), 0o600); err != nil {
 		a.t.Fatal(err)
 	}
-	options = append(options, chromedp.Env("HOME="+a.Trusted()), chromedp.Flag("host-resolver-rules", "MAP *.test 127.0.0.1, MAP appsforoffice.microsoft.com 127.0.0.1"))
+	options = append([]chromedp.ExecAllocatorOption{chromedp.Env("HOME=" + a.Trusted()), chromedp.Flag("host-resolver-rules", "MAP *.test 127.0.0.1")}, options...)
 	allocator, stopAllocator := chromedp.NewExecAllocator(suite, chromiumOptions(profile, options...)...)
 	a.t.Cleanup(stopAllocator)
 	ctx, stop := chromedp.NewContext(allocator)

@@ -73,7 +73,7 @@
     window.fetch = withBearer;
     window.EventSource = Stream;
     delete window.BroadcastChannel; // other panels of this site may be somebody else's
-    const page = new DOMParser().parseFromString(await (await withBearer('/panel')).text(), 'text/html');
+    const page = new DOMParser().parseFromString(await (await withBearer(location.pathname)).text(), 'text/html');
     document.head.append(page.querySelector('meta[name="htmx-config"]'));
     document.querySelector('main').replaceWith(page.querySelector('main'));
     document.addEventListener('htmx:configRequest', (e) => { e.detail.headers.Authorization = 'Bearer ' + bearer; });

@@ -55,25 +55,29 @@
       part('sign-in').hidden = true;
       return;
     }
-    if (!framed) return part('sign-in').removeAttribute('target');
+    if (!framed && !window.skyliftDialog) return part('sign-in').removeAttribute('target');
     const verifier = base64url(crypto.getRandomValues(new Uint8Array(32)));
     const challenge = base64url(new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(verifier))));
     const address = `/auth/panel?c=${challenge}&from=${encodeURIComponent(hostOrigin())}`;
     part('relay').href = address;
-    part('relay').addEventListener('click', () => wait(null));
+    part('relay').addEventListener('click', () => wait(codeFrom(null, challenge)));
     part('sign-in').addEventListener('click', (e) => {
       e.preventDefault();
+      if (window.skyliftDialog && window.Office?.context?.ui) return wait(window.skyliftDialog(challenge));
       const popup = window.open(address, 'skylift-signin', 'popup,width=520,height=640');
       part('blocked').hidden = popup !== null;
-      if (popup) wait(popup);
+      if (popup) wait(codeFrom(popup, challenge));
     });
 
-    /** @param {Window|null} popup */
-    async function wait(popup) {
+    /** @param {Promise<string>} coming */
+    async function wait(coming) {
       say('Go on in the other window.');
       try {
-        const code = await codeFrom(popup, challenge);
-        if (!code) return say('The window was closed before you were signed in.');
+        const code = await coming;
+        if (!code) {
+          part('blocked').hidden = !window.skyliftDialog; // Office loses its dialog where Microsoft cuts the tie
+          return say('The window was closed before you were signed in.');
+        }
         say('One moment…');
         await redeem(code, verifier);
       } catch (e) {

@@ -103,6 +103,10 @@
     take(e.dataTransfer);
   });
 
+  // What a script of the panel found: addresses go into the field, files are handed over.
+  document.addEventListener('skylift:addresses', (e) => addLines(/** @type {CustomEvent} */ (e).detail));
+  document.addEventListener('skylift:files', (e) => handAll(/** @type {CustomEvent} */ (e).detail));
+
   // Ctrl+Enter sends from the field.
   document.addEventListener('keydown', (e) => {
     if (e.key === 'Enter' && (e.ctrlKey || e.metaKey) && e.target === field()) {
