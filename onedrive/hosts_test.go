@@ -129,8 +129,12 @@ func TestALyingGraphGetsNobodyInside(t *testing.T) {
 	canary := newCanary(t)
 	parent, session := onedrive.Ref{ID: "A1!7"}, `{"uploadUrl":"`+canary.URL+`/up","nextExpectedRanges":["0-"]}`
 	lies := map[string]http.HandlerFunc{
-		"it redirects, the method kept": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, canary.URL+"/stolen", http.StatusTemporaryRedirect) },
-		"it redirects":                  func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, canary.URL+"/stolen", http.StatusFound) },
+		"it redirects, the method kept": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, canary.URL+"/stolen", http.StatusTemporaryRedirect)
+		},
+		"it redirects": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, canary.URL+"/stolen", http.StatusFound)
+		},
 		"the monitor leads inside": func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Location", canary.URL+"/monitor/1")
 			w.WriteHeader(202)

@@ -77,10 +77,12 @@ func TestCreateFromURLSendsWhatMicrosoftAsksFor(t *testing.T) {
 
 func TestCreateFromURLIsNeverRepeated(t *testing.T) {
 	answers := map[string]http.HandlerFunc{
-		"the line breaks":                 func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) },
-		"a redirect that asks for a POST": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/v1.0/again", http.StatusTemporaryRedirect) },
-		"503":                             func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(503) },
-		"429":                             func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(429) },
+		"the line breaks": func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) },
+		"a redirect that asks for a POST": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/v1.0/again", http.StatusTemporaryRedirect)
+		},
+		"503": func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(503) },
+		"429": func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(429) },
 		"a truncated answer": func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Length", "100")
 			w.Write([]byte("{"))
