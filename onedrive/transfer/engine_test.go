@@ -2,7 +2,6 @@ package transfer_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -88,8 +87,6 @@ type microsoft struct {
 func newMicrosoft() *microsoft {
 	return &microsoft{posts: map[string]int{}, files: map[string]int{}, abandoned: map[string]int{}}
 }
-
-var errUnderTest = errors.New("ordered by the test")
 
 func (m *microsoft) Step(ctx context.Context, t *transfer.Transfer, keep func() error, progress func()) (transfer.Next, error) {
 	if m.step != nil {
