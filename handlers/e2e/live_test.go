@@ -90,7 +90,7 @@ func (m *microsoft) remember(path, location string, body []byte) {
 	}
 	for _, name := range []string{"access_token", "refresh_token", "id_token"} {
 		if s, ok := answer[name].(string); ok {
-			m.secrets[s] = "an " + name
+			m.secrets[s] = "the " + name
 		}
 	}
 	if s, ok := answer["uploadUrl"].(string); ok {

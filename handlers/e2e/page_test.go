@@ -54,13 +54,22 @@ func (p *Page) URL() string {
 // Click clicks the element with that data-testid with the mouse, once it is visible.
 func (p *Page) Click(id string) {
 	p.t.Helper()
-	p.call("click "+id, chromedp.Click(testID(id), chromedp.NodeVisible))
+	p.ClickCSS(string(testID(id)))
 }
 
 // ClickCSS clicks the first element of a CSS selector: for pages that are not ours.
 func (p *Page) ClickCSS(selector string) {
 	p.t.Helper()
-	p.call("click "+selector, chromedp.Click(chromedp.CSS(selector), chromedp.NodeVisible))
+	click := chromedp.Func(func(ctx context.Context, _ *chromedp.Target) (err error) {
+		for range 5 { // an element that was found can be replaced before the mouse is there
+			err = chromedp.Do(ctx, chromedp.Click(chromedp.CSS(selector), chromedp.NodeVisible))
+			if err == nil || !strings.Contains(err.Error(), "Could not find node") {
+				return err
+			}
+		}
+		return err
+	})
+	p.call("click "+selector, click)
 }
 
 // Type types into the element with that data-testid, after what is there.

@@ -57,6 +57,18 @@ func (p *Page) attrNow(selector, name string) string {
 
 func (p *Page) listNow() string { return p.textNow(`[data-testid="transfers"]`) }
 
+// WaitCSS waits until the first element of a CSS selector can be seen.
+func (p *Page) WaitCSS(selector string) {
+	p.t.Helper()
+	p.call("wait for "+selector, chromedp.WaitVisible(chromedp.CSS(selector)))
+}
+
+// FillCSS replaces what the field of a CSS selector holds, by typing.
+func (p *Page) FillCSS(selector, text string) {
+	p.t.Helper()
+	p.call("fill "+selector, chromedp.Clear(chromedp.CSS(selector), chromedp.NodeVisible), chromedp.SendKeys(chromedp.CSS(selector), text))
+}
+
 // NewFolder makes a folder in the picker and chooses it for the form. The picker is a dialog, or
 // without JavaScript a page of its own; the steps are the same.
 func (p *Page) NewFolder(name string) {

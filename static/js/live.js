@@ -14,7 +14,7 @@
   function apply(m) {
     if (m.id) last = Math.max(last, m.id);
     if (m.type === 'deleted') {
-      document.getElementById('t-' + JSON.parse(m.data).id)?.remove();
+      drop(document.getElementById('t-' + JSON.parse(m.data).id));
       return;
     }
     const row = new DOMParser().parseFromString(m.data, 'text/html').querySelector('.row');
@@ -23,6 +23,26 @@
     if (old) patch(old, row);
     else if (!('fixed' in rows.dataset)) insert(row);
   }
+
+  /** Takes a row out; the focus moves on to its neighbour. @param {HTMLElement|null} row */
+  function drop(row) {
+    if (!row) return;
+    const focused = row.contains(document.activeElement);
+    const next = /** @type {HTMLElement} */ (row.nextElementSibling ?? row.previousElementSibling ?? document.getElementById('main'));
+    row.remove();
+    if (focused) next.focus({ preventScroll: true });
+  }
+
+  // A row's own buttons: one that is removed comes back empty, another as it is now. Its button may
+  // be gone then, and with it the focus.
+  rows.addEventListener('htmx:beforeSwap', (e) => {
+    if (e.detail.xhr.status !== 200 || e.detail.serverResponse.trim()) return;
+    e.detail.shouldSwap = false;
+    drop(e.detail.target.closest('.row'));
+  });
+  rows.addEventListener('htmx:afterSettle', (e) => {
+    if (document.activeElement === document.body) document.getElementById(e.detail.target.id)?.focus({ preventScroll: true });
+  });
 
   /** Morphs a row in place, so that focus stays where it is. @param {Element} old @param {Element} row */
   function patch(old, row) {

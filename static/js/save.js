@@ -115,6 +115,22 @@
     }
   });
 
+  // Whoever has to sign in first finds their lines again.
+  const kept = 'skylift-lines';
+  document.addEventListener('htmx:beforeOnLoad', (e) => {
+    if (e.detail.xhr.status === 401 && e.detail.elt.closest('#save')) sessionStorage.setItem(kept, field().value);
+  });
+  if (field() && !field().value && sessionStorage.getItem(kept)) {
+    field().value = sessionStorage.getItem(kept);
+    sessionStorage.removeItem(kept);
+  }
+
+  // The form comes back new after each sending; whoever works by keyboard stays where they were.
+  document.addEventListener('htmx:afterSettle', (e) => {
+    if (e.detail.target?.id !== 'save' && e.detail.elt?.id !== 'save' || document.activeElement !== document.body) return;
+    /** @type {HTMLElement|null} */ (document.querySelector('#save button.primary'))?.focus({ preventScroll: true });
+  });
+
   // The folder picker opens in a dialog; its links and forms stay inside (hx-boost).
   document.addEventListener('click', async (e) => {
     const dialog = /** @type {HTMLDialogElement} */ (document.getElementById('picker'));
