@@ -178,9 +178,13 @@ func (a *account) free(n *run) {
 
 // enqueue makes n wait for its lane. r.mu is held.
 func (r *Runner) enqueue(n *run) {
-	if r.stopping {
-		return
+	if !r.stopping {
+		r.queueUp(n)
+		r.dispatch(n.lane)
 	}
+}
+
+func (r *Runner) queueUp(n *run) {
 	n.state, n.lane = ready, polls
 	if n.t != nil && n.t.Route == Relay {
 		n.lane, n.host = streams, hostOf(n.t)
@@ -188,7 +192,6 @@ func (r *Runner) enqueue(n *run) {
 	a := n.a
 	a.ready[n.lane] = append(a.ready[n.lane], n)
 	r.join(a, n.lane)
-	r.dispatch(n.lane)
 }
 
 func (r *Runner) join(a *account, l lane) {
@@ -228,7 +231,7 @@ func (r *Runner) next(l lane) *run {
 	s := &r.lanes[l]
 	for range len(s.ring) {
 		a := s.ring[0]
-		s.ring = append(s.ring[:0], s.ring[1:]...)
+		s.ring = s.ring[1:]
 		n := a.pick(l)
 		if a.inRing[l] = len(a.ready[l]) > 0 && !a.gate.shut(r.opt.Now()); a.inRing[l] {
 			s.ring = append(s.ring, a)

@@ -21,7 +21,6 @@ type after struct {
 	drop      bool
 	queue     bool // it needs one of its account's slots first
 	park      bool
-	due       time.Time // of a park, if known
 	wait      time.Duration
 	throttled time.Duration
 }
@@ -190,7 +189,9 @@ func (r *Runner) plan(n *run, next Next) after {
 	case t.State.Final():
 		a.drop = true
 	case next.Park:
-		a.park, a.due = true, t.Due
+		if a.park = true; t.Due.IsZero() && next.After > 0 {
+			t.Due = r.opt.Now().Add(next.After)
+		}
 	case next.After == Adaptive:
 		since := t.Work.PostedAt
 		if since.IsZero() {
@@ -273,8 +274,21 @@ func (n *run) fire() {
 		r.mu.Unlock()
 		return
 	}
-	r.enqueue(n)
+	r.queueUp(n)
+	l := n.lane
+	s := &r.lanes[l]
+	var first *run
+	if s.busy < s.max {
+		if first = r.next(l); first != nil {
+			s.busy++
+			r.tasks.Add(1)
+		}
+	}
 	r.mu.Unlock()
+	if first != nil {
+		defer r.tasks.Done()
+		r.work(first, l)
+	}
 }
 
 // wake makes what waits for one of reasons due.

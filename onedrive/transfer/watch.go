@@ -304,15 +304,22 @@ func (s *Store) Watch(ctx context.Context, owner string, lastID uint64) iter.Seq
 		w := &watcher{pending: map[string]Event{}, signal: make(chan struct{}, 1)}
 		f, base, err := s.hub.attach(ctx, owner, w)
 		if err != nil {
-			yield(Event{}, err)
+			if ctx.Err() == nil {
+				yield(Event{}, err)
+			}
 			return
 		}
 		defer s.hub.detach(f, w)
 		if err := s.catchUp(ctx, w, owner, base, lastID>>progressBits); err != nil {
-			yield(Event{}, err)
+			if ctx.Err() == nil {
+				yield(Event{}, err)
+			}
 			return
 		}
-		for sent := uint64(0); ; {
+		if lastID>>progressBits > base {
+			lastID = 0 // of another life of the data
+		}
+		for sent := lastID; ; { // what has not changed since lastID comes once more, with ids behind it
 			for _, e := range w.take() {
 				e.ID = max(e.ID, sent+1)
 				sent = e.ID
