@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -22,8 +23,9 @@ var (
 )
 
 const (
-	maxBatch       = 500             // records that share a sync; the server's limit is 1,000
+	maxBatch       = 900             // records that share a sync; the server's limit is 1,000
 	maxBatchBytes  = 4 << 20         // and their size: a record may hold the bytes of a small picture
+	pipelines      = 2               // batches on their way: one is prepared while the other is synced
 	publishTimeout = 3 * time.Second // a publish whose answer dies with a leader is tried again after this
 
 	hdrExpected  = "Nats-Expected-Last-Subject-Sequence"
@@ -73,12 +75,12 @@ type committer struct {
 	nc    *nats.Conn
 	in    chan *write
 	ctx   context.Context
-	ended chan struct{}
+	ended sync.WaitGroup
 	at    func(point string) // a test kills the process at a named point; else nil
 }
 
 func newCommitter(ctx context.Context, nc *nats.Conn) *committer {
-	return &committer{nc: nc, in: make(chan *write, maxBatch), ctx: ctx, ended: make(chan struct{})}
+	return &committer{nc: nc, in: make(chan *write, maxBatch), ctx: ctx}
 }
 
 // put stores records together and returns the revision of the last one. When ctx ends first the
@@ -127,8 +129,14 @@ func (c *committer) mine(ctx context.Context, records []record) (uint64, error) 
 	return 0, ErrConflict
 }
 
+// start begins to store; it goes on until the committer's context ends.
+func (c *committer) start() {
+	for range pipelines {
+		c.ended.Go(c.run)
+	}
+}
+
 func (c *committer) run() {
-	defer close(c.ended)
 	for {
 		select {
 		case w := <-c.in:

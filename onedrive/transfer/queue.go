@@ -20,7 +20,8 @@ const (
 // laneState is who may use a lane next. Accounts take turns.
 type laneState struct {
 	max, busy int
-	ring      []*account // with something ready, in turn
+	ring      []*account      // with something ready, in turn
+	back      []chan struct{} // steps that wait to go on after a write
 }
 
 // runState is where a transfer is inside the runner.
@@ -219,11 +220,50 @@ func (r *Runner) work(n *run, l lane) {
 		after := r.step(n)
 		r.mu.Lock()
 		r.settle(n, after)
-		if n = r.next(l); n == nil {
-			r.lanes[l].busy--
+		if n = nil; !r.handOn(l) {
+			if n = r.next(l); n == nil {
+				r.lanes[l].busy--
+			}
 		}
 		r.mu.Unlock()
 	}
+}
+
+// handOn gives the caller's place in the lane to a step that has written and goes on. r.mu is held.
+func (r *Runner) handOn(l lane) bool {
+	s := &r.lanes[l]
+	if len(s.back) == 0 {
+		return false
+	}
+	close(s.back[0])
+	s.back = s.back[1:]
+	return true
+}
+
+// leave gives up a place in the lane for as long as the store takes to write: others step meanwhile,
+// and more writes share a sync.
+func (r *Runner) leave(l lane) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.handOn(l) {
+		r.lanes[l].busy--
+		r.dispatch(l)
+	}
+}
+
+// enter takes a place again.
+func (r *Runner) enter(l lane) {
+	r.mu.Lock()
+	s := &r.lanes[l]
+	if s.busy < s.max {
+		s.busy++
+		r.mu.Unlock()
+		return
+	}
+	turn := make(chan struct{})
+	s.back = append(s.back, turn)
+	r.mu.Unlock()
+	<-turn // every place in the lane is handed on when its step ends
 }
 
 // next takes the run whose account's turn it is; nil when none may start. r.mu is held.

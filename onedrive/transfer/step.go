@@ -121,7 +121,9 @@ func (r *Runner) keep(n *run) error {
 	// The write outlives a cancelled step: a monitor URL that was given must not be forgotten.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), storeTimeout)
 	defer cancel()
+	r.leave(n.lane)
 	err := r.store.put(ctx, n.t)
+	r.enter(n.lane)
 	r.store.commit.pass("keep.after")
 	if n.unsaved = err != nil && !errors.Is(err, ErrConflict); err == nil {
 		n.kept = n.t.clone()

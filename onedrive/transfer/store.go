@@ -57,7 +57,7 @@ func OpenStore(ctx context.Context, js jetstream.JetStream, nc *nats.Conn, o Sto
 	s := &Store{opt: o, nc: js.Conn(), events: nc, codec: codec{o.Sealer}, stop: stop}
 	s.commit = newCommitter(ctx, s.nc)
 	s.commit.at = o.at
-	go s.commit.run() // ends with ctx
+	s.commit.start()
 	s.hub = newHub(ctx, s)
 	return s, nil
 }
@@ -65,7 +65,7 @@ func OpenStore(ctx context.Context, js jetstream.JetStream, nc *nats.Conn, o Sto
 // Close ends the store's goroutines; the connections belong to whoever made them.
 func (s *Store) Close() {
 	s.stop()
-	<-s.commit.ended
+	s.commit.ended.Wait()
 	<-s.hub.ended
 }
 
