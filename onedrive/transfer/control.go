@@ -150,7 +150,7 @@ func (r *Runner) RetryFailed(ctx context.Context, owner string) (int, error) {
 		return 0, nil
 	}
 	var ids []string
-	err := r.store.newest(ctx, owner, Failed, "", func(t Transfer) bool {
+	err := r.store.newest(ctx, owner, Failed, "", readAtOnce, func(t Transfer) bool {
 		ids = append(ids, t.ID)
 		return true
 	})

@@ -20,7 +20,7 @@ import (
 //	k.<pp>.<owner>.<hash>                  the transfer of an idempotency key
 //
 // <time> is the transfer's id, a ULID, cut into tokens: 12 days, 9 hours, 17 minutes, 33 seconds,
-// 1 second, 32 ms, rest. A page of the newest is then found by narrowing a filter, never by reading all.
+// 1 second, 32 ms, rest, so that a filter can match a span of time. Lists go by an index of the keys.
 // <what> is a hash of folder and source, for "already saved".
 const (
 	stream        = "KV_transfers"

@@ -113,3 +113,66 @@ func TestFindKnowsWhatWasSavedBefore(t *testing.T) {
 		t.Errorf("after removal: %d, %v", len(got), err)
 	}
 }
+
+// TestListSeesWhatOthersWrite: an index that is in use learns of other stores' writes, of removals
+// and of what was retried, and one that is made later finds the same.
+func TestListSeesWhatOthersWrite(t *testing.T) {
+	e := openEngine(t, natsd.Memory, transfer.StoreOptions{})
+	other, err := transfer.OpenStore(t.Context(), e.node.JetStream(), e.node.Conn(), transfer.StoreOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	list := func(s *transfer.Store, state transfer.State) (ids []string) {
+		p, err := s.List(t.Context(), robin, transfer.ListOptions{State: state})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, tr := range p.Value {
+			ids = append(ids, tr.ID)
+		}
+		return ids
+	}
+	list(other, "") // makes its index while there is nothing
+	var want []string
+	for i := range 30 {
+		got := submit(t, e.store, robin, picture(i), "")
+		if i%2 == 0 {
+			got.State = transfer.Failed
+			if err := e.store.Update(t.Context(), &got); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if i%6 == 0 {
+			if err := e.store.Delete(t.Context(), robin, got.ID); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		want = append(want, got.ID)
+	}
+	r := transfer.NewRunner(e.store, nil, transfer.RunnerOptions{})
+	if _, err := r.Retry(t.Context(), robin, want[1]); err != nil {
+		t.Fatal(err)
+	}
+	slices.Reverse(want)
+	late, err := transfer.OpenStore(t.Context(), e.node.JetStream(), e.node.Conn(), transfer.StoreOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer late.Close()
+	for name, s := range map[string]*transfer.Store{"the writer": e.store, "one made later": late, "the other": other} {
+		deadline := time.Now().Add(5 * time.Second) // events are on their way to the other
+		got := list(s, "")
+		for !slices.Equal(got, want) && time.Now().Before(deadline) {
+			time.Sleep(time.Millisecond)
+			got = list(s, "")
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s lists %d, want %d", name, len(got), len(want))
+		}
+		if got := list(s, transfer.Failed); len(got) != 9 || slices.Contains(got, want[len(want)-2]) {
+			t.Errorf("%s lists %d failed, want 9 without the retried one", name, len(got))
+		}
+	}
+}

@@ -151,7 +151,7 @@ func (s *Store) create(ctx context.Context, t *Transfer, idempotencyKey string) 
 		key = ownerKey(kindKey, t.Owner) + "." + hashToken(26, t.Owner, idempotencyKey)
 		records = []record{{key: key, value: []byte(t.ID), expected: 0, ttl: s.opt.Retention}, records[0]}
 	}
-	rev, err := s.commit.put(ctx, records...)
+	rev, err := s.write(ctx, records...)
 	if errors.Is(err, ErrConflict) && key != "" {
 		return s.known(ctx, t, key, records)
 	}
@@ -162,6 +162,17 @@ func (s *Store) create(ctx context.Context, t *Transfer, idempotencyKey string) 
 	s.commit.pass("accept.after")
 	s.tell(t.Owner, t.ID, t)
 	return *t, true, nil
+}
+
+// write stores records together and notes them for the lists; it returns the last one's revision.
+func (s *Store) write(ctx context.Context, records ...record) (uint64, error) {
+	rev, err := s.commit.put(ctx, records...)
+	if err == nil {
+		for i, r := range records {
+			s.hub.wrote(r.key, rev-uint64(len(records)-1-i), r.why)
+		}
+	}
+	return rev, err
 }
 
 // known finds the transfer that key stands for; if that one is off the list, t takes its place.
@@ -182,7 +193,7 @@ func (s *Store) known(ctx context.Context, t *Transfer, key string, records []re
 			}
 		}
 		records[0].expected = revision
-		rev, err := s.commit.put(ctx, records...)
+		rev, err := s.write(ctx, records...)
 		if errors.Is(err, ErrConflict) {
 			continue
 		}
@@ -285,7 +296,7 @@ func (s *Store) put(ctx context.Context, t *Transfer) error {
 	if t.State.Final() {
 		s.commit.pass("final.before")
 	}
-	rev, err := s.commit.put(ctx, records...)
+	rev, err := s.write(ctx, records...)
 	if t.State.Final() {
 		s.commit.pass("final.after")
 	}
@@ -314,7 +325,7 @@ func (s *Store) Delete(ctx context.Context, owner, id string) error {
 		if !t.State.Final() {
 			return ErrNotPossible
 		}
-		_, err = s.commit.put(ctx, record{key: historyKey(&t), expected: int64(t.Revision), why: whyRemoved, ttl: removedTTL})
+		_, err = s.write(ctx, record{key: historyKey(&t), expected: int64(t.Revision), why: whyRemoved, ttl: removedTTL})
 		if !errors.Is(err, ErrConflict) {
 			return err
 		}
@@ -330,7 +341,7 @@ func (s *Store) again(ctx context.Context, t *Transfer) error {
 	if err != nil {
 		return err
 	}
-	rev, err := s.commit.put(ctx, old, record{key: activeKey(t.Owner, t.ID), value: value, expected: -1})
+	rev, err := s.write(ctx, old, record{key: activeKey(t.Owner, t.ID), value: value, expected: -1})
 	if err != nil {
 		return fmt.Errorf("restart transfer %s: %w", t.ID, err)
 	}
@@ -350,7 +361,7 @@ func (s *Store) DeleteAll(ctx context.Context, owner string) error {
 	}
 	for _, m := range left {
 		if id := idOf(m.key); id != "" && !m.deleted() {
-			_, err := s.commit.put(ctx, record{key: m.key, expected: -1, why: whyRemoved, ttl: markerTTL})
+			_, err := s.write(ctx, record{key: m.key, expected: -1, why: whyRemoved, ttl: markerTTL})
 			if err != nil {
 				return err
 			}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -42,10 +43,11 @@ type hub struct {
 	feeds map[string]*feed
 }
 
-// feed is what one person's streams share.
+// feed is what one person's streams and lists share.
 type feed struct {
 	hub   *hub
 	owner string
+	index atomic.Pointer[index] // of the lists; nil: none was asked for lately; set under hub.mu
 	open  sync.Once
 	sub   *nats.Subscription
 	err   error // of opening
@@ -84,6 +86,7 @@ func (h *hub) run(ctx context.Context) {
 			for _, f := range h.all() {
 				f.compare(ctx)
 			}
+			h.tidy()
 		case <-ctx.Done():
 			return
 		}
@@ -125,11 +128,7 @@ func (h *hub) take(m *nats.Msg) {
 // after which w gets every event.
 func (h *hub) attach(ctx context.Context, owner string, w *watcher) (*feed, uint64, error) {
 	h.mu.Lock()
-	f := h.feeds[owner]
-	if f == nil {
-		f = &feed{hub: h, owner: owner, watchers: map[*watcher]struct{}{}, ended: map[string]struct{}{}}
-		h.feeds[owner] = f
-	}
+	f := h.feed(owner)
 	f.mu.Lock()
 	f.watchers[w] = struct{}{}
 	f.mu.Unlock()
@@ -143,6 +142,44 @@ func (h *hub) attach(ctx context.Context, owner string, w *watcher) (*feed, uint
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f, f.seq, nil
+}
+
+// feed finds or makes owner's. h.mu is held.
+func (h *hub) feed(owner string) *feed {
+	f := h.feeds[owner]
+	if f == nil {
+		f = &feed{hub: h, owner: owner, watchers: map[*watcher]struct{}{}, ended: map[string]struct{}{}}
+		h.feeds[owner] = f
+	}
+	return f
+}
+
+// wrote notes what this process has stored, so that its next list has it.
+func (h *hub) wrote(key string, seq uint64, why string) {
+	h.mu.Lock()
+	f := h.feeds[ownerOf(key)]
+	h.mu.Unlock()
+	if f != nil {
+		f.note(key, seq, why)
+	}
+}
+
+func (f *feed) note(key string, seq uint64, why string) {
+	if x := f.index.Load(); x != nil {
+		x.apply(key, seq, why)
+	}
+}
+
+// tidy lets go of indexes that nobody has asked for a while.
+func (h *hub) tidy() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, f := range h.feeds {
+		if x := f.index.Load(); x != nil && time.Since(x.used) > idleIndex {
+			f.index.Store(nil)
+			h.leave(f)
+		}
+	}
 }
 
 // subscribe notes where the records stand and listens from then on.
@@ -172,9 +209,16 @@ func (h *hub) detach(f *feed, w *watcher) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	delete(f.watchers, w)
-	if (len(f.watchers) == 0 || f.err != nil) && h.feeds[f.owner] == f {
+	f.mu.Unlock()
+	h.leave(f)
+}
+
+// leave ends a feed that could not be opened or that nobody uses. h.mu is held.
+func (h *hub) leave(f *feed) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if (len(f.watchers) == 0 && f.index.Load() == nil || f.err != nil) && h.feeds[f.owner] == f {
 		if f.err == nil {
 			_ = f.sub.Unsubscribe()
 		}
@@ -196,19 +240,27 @@ func (f *feed) see(m stored) {
 	if f.recent != nil {
 		f.recent[m.seq] = struct{}{}
 	}
+	f.note(m.key, m.seq, m.why)
+	f.last = max(f.last, m.seq<<progressBits)
+	id := idOf(m.key)
+	if id == "" || m.why == whyMoved {
+		return
+	}
+	if m.deleted() || strings.HasPrefix(m.key, kindHistory+".") {
+		if len(f.ended) >= maxEnded {
+			clear(f.ended)
+		}
+		f.ended[id] = struct{}{}
+	} else {
+		delete(f.ended, id)
+	}
+	if len(f.watchers) == 0 {
+		return // the lists need no more than the key
+	}
 	e, ok := f.hub.store.event(f.owner, m)
 	if !ok {
 		return
 	}
-	if e.Deleted || e.Transfer.State.Final() {
-		if len(f.ended) >= maxEnded {
-			clear(f.ended)
-		}
-		f.ended[e.Transfer.ID] = struct{}{}
-	} else {
-		delete(f.ended, e.Transfer.ID)
-	}
-	f.last = max(f.last, e.ID)
 	for w := range f.watchers {
 		w.put(e, m.seq)
 	}
@@ -232,7 +284,7 @@ func (f *feed) show(t Transfer) {
 func (f *feed) compare(ctx context.Context) {
 	f.mu.Lock()
 	from := f.seq
-	if f.recent != nil || len(f.watchers) == 0 {
+	if f.recent != nil {
 		f.mu.Unlock()
 		return
 	}
