@@ -71,11 +71,18 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		s.URL = "http://" + publicHost(s.Listen, ln.Addr())
 	}
 	a := &app{settings: s, log: newLog(stderr, s.Log), registry: prometheus.NewRegistry()}
+	metrics, err := a.listenMetrics()
+	if err != nil {
+		return err
+	}
+	if metrics != nil {
+		defer metrics.Close()
+	}
 	if err := a.build(ctx); err != nil {
 		return errors.Join(err, a.close())
 	}
 	a.announce(stdout)
-	err = a.serve(ctx, ln)
+	err = a.serve(ctx, ln, metrics)
 	return errors.Join(err, a.close())
 }
 
@@ -253,13 +260,13 @@ func (a *app) announce(out io.Writer) {
 }
 
 // serve answers until ctx ends, then lets requests finish and transfers store where they are.
-func (a *app) serve(ctx context.Context, ln net.Listener) error {
+func (a *app) serve(ctx context.Context, ln, metrics net.Listener) error {
 	g, ctx := errgroup.WithContext(ctx)
 	web := &http.Server{Handler: a.handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10}
 	web.RegisterOnShutdown(a.web.Drain)
 	a.listen(ctx, g, web, ln)
-	if err := a.listenMetrics(ctx, g); err != nil {
-		return err
+	if metrics != nil {
+		a.serveMetrics(ctx, g, metrics)
 	}
 	if err := a.runner.Start(ctx); err != nil {
 		return err
@@ -304,25 +311,30 @@ func (a *app) listen(ctx context.Context, g *errgroup.Group, srv *http.Server, l
 	})
 }
 
-// listenMetrics serves /metrics on a listener of its own. When its default address is taken,
+// listenMetrics opens the listener of /metrics; nil means none. When its default address is taken,
 // most likely by another Skylift, this one runs without.
-func (a *app) listenMetrics(ctx context.Context, g *errgroup.Group) error {
+func (a *app) listenMetrics() (net.Listener, error) {
 	if a.Metrics == off {
-		return nil
+		return nil, nil
 	}
 	ln, err := net.Listen("tcp", a.Metrics)
 	if err != nil {
 		if a.set["METRICS"] {
-			return fmt.Errorf("%sMETRICS: %w", prefix, err)
+			return nil, fmt.Errorf("%sMETRICS: %w", prefix, err)
 		}
 		a.log.Warn("metrics are off: their address is taken", "address", a.Metrics)
-		return nil
+		return nil, nil
 	}
+	a.log.Info("metrics", "address", "http://"+publicHost(a.Metrics, ln.Addr())+"/metrics")
+	return ln, nil
+}
+
+// serveMetrics serves /metrics until ctx ends.
+func (a *app) serveMetrics(ctx context.Context, g *errgroup.Group, ln net.Listener) {
 	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{}))
 	a.listen(ctx, g, &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}, ln)
-	return nil
 }
 
 // handler is the pages and, in the demo, the stand-in beside them. No ServeMux: it would

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -13,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"skylift/onedrive/transfer/natsd"
 )
 
 // TestOneURLEndToEnd runs the whole program as a newcomer starts it, and goes one URL's way:
@@ -228,4 +231,17 @@ func (c *caller) follow(t *testing.T, ids ...string) map[string]seen {
 		t.Fatalf("still open when the stream ended: %v; last seen %v", open, last)
 	}
 	return last
+}
+
+func TestATakenMetricsAddressIsFoundBeforeAnythingIsAnnounced(t *testing.T) {
+	taken, err := net.Listen("tcp", "localhost:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	var out strings.Builder
+	err = run(t.Context(), []string{"-listen", "localhost:0", "-data", natsd.Memory, "-metrics", taken.Addr().String()}, nil, &out, io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "SKYLIFT_METRICS") || out.Len() > 0 {
+		t.Errorf("error %v after %q", err, out.String())
+	}
 }

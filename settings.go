@@ -98,9 +98,13 @@ func readSettings(args, environ []string, out io.Writer) (*settings, error) {
 	for k := range vars {
 		s.set[strings.TrimPrefix(k, prefix)] = true
 	}
-	if err == nil {
-		s.URL, s.LoginURL, s.GraphURL = strings.TrimRight(s.URL, "/"), strings.TrimRight(s.LoginURL, "/"), strings.TrimRight(s.GraphURL, "/")
-		problems = append(problems, s.problems()...)
+	s.URL, s.LoginURL, s.GraphURL = strings.TrimRight(s.URL, "/"), strings.TrimRight(s.LoginURL, "/"), strings.TrimRight(s.GraphURL, "/")
+	unread := len(problems) // a setting that could not be read has no value to judge
+	for _, p := range s.problems() {
+		name, _, _ := strings.Cut(p, ":")
+		if !slices.ContainsFunc(problems[:unread], func(known string) bool { return strings.HasPrefix(known, name+":") }) {
+			problems = append(problems, p)
+		}
 	}
 	if len(problems) > 0 {
 		return nil, fmt.Errorf("these settings need mending:\n  %s", strings.Join(problems, "\n  "))

@@ -63,8 +63,11 @@ func TestAllProblemsAreReportedAtOnce(t *testing.T) {
 			t.Errorf("%s%s is not in %v", prefix, name, err)
 		}
 	}
-	_, err = readSettings(nil, []string{"SKYLIFT_MAX_BYTES=lots", "SKYLIFT_NATIVE_STALL=soon", "SKYLIFT_LOG=loud"}, io.Discard)
-	for _, name := range []string{"MAX_BYTES:", "NATIVE_STALL:", "LOG:"} {
+	_, err = readSettings(nil, []string{"SKYLIFT_MAX_BYTES=lots", "SKYLIFT_NATIVE_STALL=soon", "SKYLIFT_LOG=loud", "SKYLIFT_LISTEN=8080", "SKYLIFT_NATIVE=perhaps"}, io.Discard)
+	if n := strings.Count(err.Error(), "\n"); n != 5 {
+		t.Errorf("%d problems, want each of the five once: %v", n, err)
+	}
+	for _, name := range []string{"MAX_BYTES:", "NATIVE_STALL:", "LOG:", "LISTEN:", "NATIVE:"} {
 		if err == nil || !strings.Contains(err.Error(), prefix+name) {
 			t.Errorf("%s%s is not in %v", prefix, name, err)
 		}

@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"net/http"
-	"strings"
 
 	"github.com/labstack/echo/v4"
 )
@@ -16,7 +15,7 @@ const extensionOrigin = "chrome-extension://" + chromiumID
 func cors(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r, header := c.Request(), c.Response().Header()
-		if !strings.HasPrefix(r.URL.Path, apiBase+"/") {
+		if !isAPI(r.URL.Path) {
 			return next(c)
 		}
 		header.Add("Vary", "Origin")

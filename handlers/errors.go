@@ -102,6 +102,7 @@ var fields = map[string]string{
 	"name invalidRequest":      "This name cannot be used.",
 	"folderId invalidRequest":  "This is not a folder.",
 	"driveId invalidRequest":   "This is not a drive.",
+	"cursor invalidRequest":    "This is not a cursor of this list.",
 }
 
 // Reasons why a sign-in failed, as pages.
@@ -296,7 +297,7 @@ func (h *Handler) onError(err error, c echo.Context) {
 		c.Response().Header().Set("Retry-After", strconv.Itoa(int(limited.wait.Seconds())+1))
 	}
 	var answer error
-	if strings.HasPrefix(c.Request().URL.Path, apiBase+"/") {
+	if isAPI(c.Request().URL.Path) {
 		answer = h.sendProblem(c, err)
 	} else {
 		answer = h.errorPage(c, err)

@@ -46,6 +46,10 @@ func (h *Handler) apiEvents(c echo.Context) error {
 // stream follows the user's transfers until the reader, the session or the server goes.
 func (h *Handler) stream(c echo.Context, draw drawEvent) error {
 	r, who := c.Request(), owner(c)
+	if r.Method == http.MethodHead { // there is no end to wait for
+		c.Response().Header().Set(echo.HeaderContentType, "text/event-stream")
+		return c.NoContent(http.StatusOK)
+	}
 	ctx, done := h.streams.add(r.Context(), who, streamHolder(c))
 	defer done()
 	w, err := sse.Open(c.Response())

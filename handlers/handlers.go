@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -16,6 +17,7 @@ import (
 	"skylift/auth"
 	"skylift/onedrive"
 	"skylift/onedrive/transfer"
+	"skylift/static"
 )
 
 // Options are the parts that the web side works with. Those without a comment on what nil means
@@ -87,7 +89,23 @@ func New(o Options) *Handler {
 }
 
 // ServeHTTP serves everything but /demo/, which is mounted beside it.
-func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.handler.ServeHTTP(w, r) }
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h.handler.ServeHTTP(w, h.hurry(w, withoutSlash(r)))
+}
+
+// withoutSlash is r without a slash at the end of its path: who types one means the same page.
+// It is no redirect, which would lose a form and could be led to another host.
+func withoutSlash(r *http.Request) *http.Request {
+	path, ok := strings.CutSuffix(r.URL.Path, "/")
+	if !ok || path == "" || strings.HasPrefix(r.URL.Path, static.Base) {
+		return r
+	}
+	u := *r.URL
+	u.Path, u.RawPath = path, strings.TrimSuffix(u.RawPath, "/")
+	r = r.WithContext(r.Context()) // a copy: the request belongs to the caller
+	r.URL = &u
+	return r
+}
 
 // Drain makes /readyz answer 503 and ends all event streams, each with a word to come back
 // later. Call it before http.Server.Shutdown, which would wait for the streams.
@@ -109,7 +127,11 @@ func (h *Handler) newEcho() *echo.Echo {
 	e.Use(h.observe, h.recoverPanic, h.securityHeaders, cors)
 	h.table = h.routes()
 	for _, r := range h.table {
-		e.Add(r.method, r.path, h.guard(r)(r.serve))
+		serve := h.guard(r)(r.serve)
+		e.Add(r.method, r.path, serve)
+		if r.method == http.MethodGet { // net/http sends the head of the answer only
+			e.Add(http.MethodHead, r.path, serve)
+		}
 	}
 	return e
 }

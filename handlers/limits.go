@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -23,6 +24,8 @@ type Limit struct {
 type Limits struct {
 	General Limit // everything; default 50 a second, 300 at once
 	SignIn  Limit // starting and ending a sign-in, exchanging codes; default 1 a second, 30 at once
+
+	Body time.Duration // how long the body of a request may take to arrive; default a minute
 }
 
 // bucket is which of the limits counts for a route.
@@ -42,6 +45,7 @@ const (
 // limiters counts requests by user, or by address for who is not signed in.
 type limiters struct {
 	limits map[bucket]Limit
+	body   time.Duration
 
 	mu   sync.Mutex
 	keys map[string]*limiter
@@ -59,7 +63,11 @@ func newLimiters(l Limits) *limiters {
 	if l.SignIn == (Limit{}) {
 		l.SignIn = Limit{1, 30}
 	}
+	if l.Body == 0 {
+		l.Body = time.Minute
+	}
 	return &limiters{
+		body:   l.Body,
 		limits: map[bucket]Limit{general: l.General, signIn: l.SignIn},
 		keys:   map[string]*limiter{},
 	}
@@ -149,6 +157,34 @@ func ipExtractor(trusted []netip.Prefix) echo.IPExtractor {
 		}
 	}
 	return echo.ExtractIPFromXFFHeader(options...)
+}
+
+// hurry gives the body of a request an end in time, whether a handler reads it or net/http throws
+// it away. apiContent, whose bodies may be large, moves the end on with each piece that comes.
+func (h *Handler) hurry(w http.ResponseWriter, r *http.Request) *http.Request {
+	if r.Body == nil || r.Body == http.NoBody {
+		return r
+	}
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(h.limits.body)) // a test's recorder has none
+	r = r.WithContext(r.Context())
+	r.Body = &timedBody{r.Body, control}
+	return r
+}
+
+// timedBody takes the deadline away once everything has come: net/http goes on reading to notice
+// a client that leaves, and would take the deadline for one.
+type timedBody struct {
+	io.ReadCloser
+	control *http.ResponseController
+}
+
+func (b *timedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if errors.Is(err, io.EOF) {
+		_ = b.control.SetReadDeadline(time.Time{})
+	}
+	return n, err
 }
 
 // limitBody bounds what a request may send.

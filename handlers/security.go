@@ -38,7 +38,7 @@ func (h *Handler) crossOrigin(next http.Handler) http.Handler {
 // withoutCookies reports whether the route that r goes to ignores cookies for r: the API with a
 // bearer, and the exchange of an extension's code for its key.
 func withoutCookies(r *http.Request) bool {
-	if !strings.HasPrefix(r.URL.Path, apiBase+"/") {
+	if !isAPI(r.URL.Path) {
 		return false
 	}
 	_, ok := bearer(r)

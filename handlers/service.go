@@ -19,6 +19,7 @@ func (h *Handler) serviceRoutes() []route {
 		{method: http.MethodGet, path: "/readyz", access: public, serve: h.readyz, bucket: unlimited},
 		{method: http.MethodPost, path: cspReports, access: public, serve: h.cspReport, body: smallBody},
 		{method: http.MethodGet, path: static.Base + "*", access: public, serve: files, bucket: unlimited},
+		{method: http.MethodGet, path: "/manifest.webmanifest", access: public, serve: h.webManifest, bucket: unlimited},
 		{method: http.MethodGet, path: "/favicon.ico", access: public, serve: h.favicon, bucket: unlimited},
 	}
 }

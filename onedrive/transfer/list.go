@@ -32,10 +32,13 @@ const (
 	searchLimit = 250 * time.Millisecond // one page of a search looks through the past this long
 )
 
-// List is a page of owner's transfers, newest first.
+// List is a page of owner's transfers, newest first. A cursor that no page gave is a *RequestError.
 func (s *Store) List(ctx context.Context, owner string, o ListOptions) (Page, error) {
-	if !validOwner(owner) || o.Cursor != "" && !validID(o.Cursor) {
+	if !validOwner(owner) {
 		return Page{}, nil
+	}
+	if o.Cursor != "" && !validID(o.Cursor) {
+		return Page{}, &RequestError{"cursor", codeInvalidRequest}
 	}
 	top := o.Top
 	if top <= 0 {
