@@ -17,6 +17,8 @@ type controlPage struct {
 	Accounts                        []tab
 	Choices                         []choice
 	Switches                        []toggle
+	Consent                         choice
+	Strict                          bool
 	Phases                          []Phase
 	Faults                          []string
 	Orders                          []string
@@ -70,10 +72,36 @@ var shapes = []struct {
 	{"failure", "A failed monitor answers", "as usual", Failures, func(c *Conduct) *string { return &c.Failure }},
 	{"alive", "A running monitor answers", "as usual", Alives, func(c *Conduct) *string { return &c.Alive }},
 	{"conflict", "Upload from URL to a taken name", "", []string{"replace", "fail", "honour"}, func(c *Conduct) *string { return &c.NativeConflict }},
+	{"missing", "An upload session wants", "", Missings, func(c *Conduct) *string { return &c.Missing }},
 }
 
-// speeds are what the dial "slow" offers, in bytes a second.
-var speeds = []option{{"0", "as fast as it can"}, {"262144", "256 KB a second"}, {"32768", "32 KB a second"}, {"4096", "4 KB a second"}}
+// words say what a value of a dial means, where the value alone doesn't.
+var words = map[string]string{
+	"legacy": "works (legacy)", "retired": "refused at once (retired)", "retired202": "accepted, then fails (retired202)",
+	"retired201": "ignored: an empty file appears (retired201)", "retiredNoLocation": "accepted without a monitor (retiredNoLocation)",
+	"unsupported": "not supported, as for work or school", "replace": "replaces it, whatever was asked", "fail": "fails", "honour": "does what was asked",
+	"open": "the rest, open at its end", "closed": "the rest, with its end", "pieces": "some pieces of the rest",
+}
+
+// numbers are the dials of amounts. The first option is the usual one.
+var numbers = []struct {
+	name, label string
+	options     []option
+	get         func(*Conduct) int64
+	set         func(*Conduct, int64)
+}{
+	{"slow", "Upload from URL runs", []option{{"0", "as fast as it can"}, {"262144", "256 KB a second"}, {"32768", "32 KB a second"}, {"4096", "4 KB a second"}},
+		func(c *Conduct) int64 { return c.Slow }, func(c *Conduct, n int64) { c.Slow = n }},
+	{"refusal", "Upload from URL is refused with", []option{{"0", "as usual"}, {"400", "400"}, {"403", "403"}, {"404", "404"}, {"405", "405"}, {"409", "409"}, {"410", "410"}, {"501", "501"}},
+		func(c *Conduct) int64 { return int64(c.RefusalStatus) }, func(c *Conduct, n int64) { c.RefusalStatus = int(n) }},
+	{"put", "The largest simple upload", []option{{"0", "250 MB"}, {"4194304", "4 MB, as for years"}},
+		func(c *Conduct) int64 { return c.PutLimit }, func(c *Conduct, n int64) { c.PutLimit = n }},
+	{"units", "Requests a minute before a 429", []option{{"0", "no limit"}, {"120", "about 100"}, {"20", "about 15"}},
+		func(c *Conduct) int64 { return int64(c.UnitsPerMinute) }, func(c *Conduct, n int64) { c.UnitsPerMinute = int(n) }},
+}
+
+// consents are what the sign-in knows of an account's consent.
+var consents = []option{{"", "was given before"}, {"ask", "is asked for"}, {"admin", "must come from an administrator"}}
 
 // serveControl serves GET /control?account=&done=.
 func (s *Server) serveControl(w http.ResponseWriter, r *http.Request) {
@@ -88,6 +116,8 @@ func (s *Server) serveControl(w http.ResponseWriter, r *http.Request) {
 		page.Accounts = append(page.Accounts, tab{a.Name, s.controlLink(a.Login, ""), a == account})
 	}
 	page.dials(s.ConductOf(account.Login))
+	page.Consent = choice{Name: "consent", Label: "Consent", Value: account.Consent, Options: consents}
+	page.Strict = s.strictRefresh()
 	for name := range Matrix() {
 		page.Faults = append(page.Faults, name)
 	}
@@ -110,12 +140,13 @@ func (p *controlPage) dials(conduct Conduct) {
 			c.Value = shape.values[0]
 		}
 		for _, v := range shape.values {
-			c.Options = append(c.Options, option{v, v})
+			c.Options = append(c.Options, option{v, cmp.Or(words[v], v)})
 		}
 		p.Choices = append(p.Choices, c)
 	}
-	slow := choice{Name: "slow", Label: "Upload from URL runs", Value: strconv.FormatInt(conduct.Slow, 10), Options: speeds}
-	p.Choices = append(p.Choices, slow)
+	for _, n := range numbers {
+		p.Choices = append(p.Choices, choice{Name: n.name, Label: n.label, Value: strconv.FormatInt(n.get(&conduct), 10), Options: n.options})
+	}
 	for _, sw := range switches {
 		p.Switches = append(p.Switches, toggle{sw.name, sw.label, *sw.field(&conduct)})
 	}
@@ -151,6 +182,7 @@ func (f *Faults) words(login string) []string {
 var doneTexts = map[string]string{
 	"dials": "The dials are set.", "fault": "The fault is ordered.", "clear": "All orders are taken back.", "expire": "The access tokens have expired.",
 	"revoke": "The sign-in has expired: the account must sign in again.", "hour": "The clock is an hour further on.",
+	"signin": "The sign-in is set.", "keys": "The sign-in signs with a new key.",
 	"healthy": "All dials are back to normal.", "reset": "Everything is as at the start.",
 }
 
@@ -184,6 +216,10 @@ func (s *Server) setControl(w http.ResponseWriter, r *http.Request) {
 	case "revoke":
 		s.ExpireTokens(login)
 		s.RevokeGrants(login)
+	case "signin":
+		s.setSignIn(login, r.PostForm)
+	case "keys":
+		s.RotateKeys()
 	case "hour":
 		s.Advance(time.Hour)
 	case "healthy":
@@ -202,12 +238,24 @@ func setDials(c *Conduct, form url.Values) {
 			*shape.field(c) = value
 		}
 	}
-	if slow, err := strconv.ParseInt(form.Get("slow"), 10, 64); err == nil && slow >= 0 {
-		c.Slow = slow
+	for _, n := range numbers {
+		if slices.ContainsFunc(n.options, func(o option) bool { return o.Value == form.Get(n.name) }) {
+			amount, _ := strconv.ParseInt(form.Get(n.name), 10, 64) // one of the options is a number
+			n.set(c, amount)
+		}
 	}
 	for _, sw := range switches {
 		*sw.field(c) = form.Get(sw.name) == "on"
 	}
+}
+
+// setSignIn takes the sign-in's dials over. The strict mode is one for all accounts.
+func (s *Server) setSignIn(login string, form url.Values) {
+	consent := form.Get("consent")
+	if slices.ContainsFunc(consents, func(o option) bool { return o.Value == consent }) {
+		s.SetConsent(login, consent)
+	}
+	s.StrictRefresh(form.Get("strict") == "on")
 }
 
 // maxOrders bounds what a page can order.

@@ -158,11 +158,15 @@ func TestPages(t *testing.T) {
 	if got := m.page("GET", kims.text("webUrl"), "", cookie); got.status != 404 || strings.Contains(string(got.body), "meadow") {
 		t.Errorf("another's webUrl = %d", got.status)
 	}
-	if got := m.page("POST", "/control", "do=dials&account="+robin+"&temper=retired&completion=200&failure=&alive=&conflict=fail&slow=4096&full=on", cookie); got.status != 303 {
+	if got := m.page("POST", "/control", "do=dials&account="+robin+"&temper=retired&completion=200&failure=&alive=&conflict=fail&slow=4096&refusal=403&missing=pieces&put=7&full=on", cookie); got.status != 303 {
 		t.Errorf("dials = %d %s", got.status, got.body)
 	}
-	if c := m.ConductOf(robin); c.Temper != "retired" || c.Completion != "200" || c.NativeConflict != "fail" || c.Slow != 4096 || !c.Full || c.Stuck {
+	if c := m.ConductOf(robin); c.Temper != "retired" || c.Completion != "200" || c.NativeConflict != "fail" || c.Slow != 4096 || !c.Full || c.Stuck || c.RefusalStatus != 403 || c.Missing != "pieces" || c.PutLimit != 0 {
 		t.Errorf("conduct = %+v", c)
+	}
+	m.page("POST", "/control", "do=signin&strict=on&consent=admin&account="+kim, cookie)
+	if got := m.page("GET", "/control?account="+kim, "", ""); !strings.Contains(string(got.body), `value="admin" selected`) || !strings.Contains(string(got.body), `value="on" checked data-testid="dial-strict"`) {
+		t.Errorf("sign-in dials = %s", got.body)
 	}
 	m.page("POST", "/control", "do=fault&account="+robin+"&phase=drive&fault=503+page&times=1", cookie)
 	if got := m.ask(robin, "GET", "/v1.0/me/drive", nil); got.status != http.StatusServiceUnavailable || !strings.Contains(string(got.body), "<h1>") {

@@ -297,3 +297,10 @@ func (s *Server) StrictRefresh(on bool) {
 	defer s.login.mu.Unlock()
 	s.login.strict = on
 }
+
+// strictRefresh reports whether used refresh tokens die.
+func (s *Server) strictRefresh() bool {
+	s.login.mu.Lock()
+	defer s.login.mu.Unlock()
+	return s.login.strict
+}
