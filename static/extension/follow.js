@@ -12,12 +12,18 @@ import * as notices from './notices.js'
 
 const silence = 45_000 // ms without a sign of life (one comes each 15 s) after which a stream counts as dead
 
-/** @type {Promise<void>|undefined} */
-let following
+let following = false
+let again = false // asked for while one stream was ending: that one may not have seen the newest item
 
 /** Follows until nothing is under way; at most one stream at a time. */
 export function follow() {
-  following ??= watch().finally(() => { following = undefined })
+  again = following
+  if (following) return
+  following = true
+  watch().finally(() => {
+    following = false
+    if (again) follow()
+  })
 }
 
 const underWay = async () => (await outbox.all()).filter((i) => i.step === 'sent')

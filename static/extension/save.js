@@ -125,7 +125,8 @@ export const final = new Set(['completed', 'failed', 'cancelled'])
 async function withBytes(item) {
   const blob = await blobs.kept(item.id)
   const inside = /^(blob|data):/.test(item.request.sourceUrl)
-  return { ...item.request, sourceUrl: inside ? undefined : item.request.sourceUrl, route: 'upload', size: blob.size, contentType: blob.type || undefined }
+  const name = item.request.name || (inside && (item.request.altText || item.request.pageTitle)?.slice(0, 100)) || undefined
+  return { ...item.request, name, sourceUrl: inside ? undefined : item.request.sourceUrl, route: 'upload', size: blob.size, contentType: blob.type || undefined }
 }
 
 /** Decides what a failed deed means for its item. */

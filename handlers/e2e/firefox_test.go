@@ -1,0 +1,87 @@
+package e2e
+
+import (
+	"bytes"
+	"path/filepath"
+	"testing"
+)
+
+// TestExtensionInFirefox installs the extension, answers Firefox's own question for the
+// permission, connects, saves by the real context menu and shows the sidebar.
+func TestExtensionInFirefox(t *testing.T) {
+	g := newGallerySite(t)
+	a := start(t, "SKYLIFT_ALLOW_SOURCES="+g.Host)
+	f := newFirefox(t)
+	source, err := filepath.Abs(extensionSource)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Do("WebDriver:Navigate", map[string]any{"url": a.URL + "/auth/login"})
+	f.Click("account-" + robin)
+	f.WaitScript("the start page", false, `return !!document.querySelector('[data-testid=who]')`)
+
+	f.Do("Addon:Install", map[string]any{"path": source, "temporary": true})
+	f.SwitchTo(geckoOrigin + "options.html") // opened by itself after the installation
+	f.WaitScript("the options page", false, `const a = document.querySelector('[data-testid=address]'); if (!a || !document.querySelector('form').onsubmit) return false; a.value = args[0]; return true`, a.URL)
+	f.Shot("options")
+	f.Click("connect")
+	f.WaitScript("Firefox's question", true, `
+		const p = [...window.document.querySelectorAll('#notification-popup popupnotification')].find(n => n.button);
+		if (!p || window.PopupNotifications.panel.state !== 'open') return false; p.button.click(); return true`)
+	f.SwitchTo("/ext/connect")
+	f.Click("connect")
+	f.SwitchTo(geckoOrigin + "options.html")
+	f.WaitScript("the connection", false, `return document.body.innerText.includes('Connected to')`)
+	f.Shot("connected")
+	key, err := script[string](f, false, `return (await (window.wrappedJSObject ?? window).browser.storage.local.get('server')).server.key`)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	f.Do("WebDriver:Navigate", map[string]any{"url": g.URL})
+	f.realMenu("#red", "Save picture to OneDrive")
+	if got := a.waitSaved(key, "/red.png"); got.AltText != "A red square" || got.PageTitle != "Colours of the valley" {
+		t.Errorf("where it was found was lost on the way: %+v", got)
+	}
+	if content := a.Drive(robin).WaitFile("/red.png"); !bytes.Equal(content, red) {
+		t.Errorf("%d bytes arrived, want %d", len(content), len(red))
+	}
+	f.WaitScript("the sidebar", true, `
+		const id = [...window.SidebarController.sidebars.keys()].find(k => k.includes('skylift'));
+		if (!id) return false; await window.SidebarController.show(id); return true`)
+	f.WaitScript("the server's panel in the sidebar", true, `
+		const inner = window.SidebarController.browser.contentDocument.getElementById('webext-panels-browser');
+		const frames = inner?.browsingContext?.children ?? [];
+		return frames.some(c => c.currentWindowGlobal?.documentURI?.spec.endsWith('/panel'))`)
+	f.Shot("sidebar")
+}
+
+// realMenu opens the real context menu on an element of the page and picks an entry of ours.
+func (f *firefox) realMenu(selector, entry string) {
+	f.t.Helper()
+	at, err := script[[]float64](f, false, `const r = document.querySelector(args[0]).getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]`, selector)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.WaitScript("the context menu", true, `
+		const menu = window.document.getElementById('contentAreaContextMenu');
+		if (menu.state === 'open') return true;
+		const browser = window.gBrowser.selectedBrowser;
+		const box = browser.getBoundingClientRect();
+		const utils = window.windowUtils;
+		const fire = type => window.synthesizeMouseEvent
+			? window.synthesizeMouseEvent(type, box.x + args[0], box.y + args[1], { button: 2, clickCount: 1, buttons: 2 }, {})
+			: utils.sendMouseEvent(type, box.x + args[0], box.y + args[1], 2, 1, 0);
+		fire('mousedown'); fire('contextmenu'); fire('mouseup');
+		for (let i = 0; i < 40 && menu.state !== 'open'; i++) await new Promise(r => window.setTimeout(r, 50));
+		return menu.state === 'open'`, at[0], at[1])
+	f.Shot("menu-" + selector[1:])
+	f.WaitScript(entry, true, `
+		const menu = window.document.getElementById('contentAreaContextMenu');
+		const item = [...menu.querySelectorAll('menuitem')].find(i => i.label === args[0]);
+		if (!item) return false;
+		const popup = item.parentNode;
+		if (popup !== menu) { popup.parentNode.openMenu(true); for (let i = 0; i < 40 && popup.state !== 'open'; i++) await new Promise(r => window.setTimeout(r, 50)); }
+		popup.activateItem(item);
+		return true`, entry)
+}
