@@ -332,7 +332,7 @@ func DemoBanner() templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 26, "<span><strong>Demo.</strong> This Microsoft is a stand-in inside Skylift: no real account, no real OneDrive. <a href=\"/demo/drive\">Look into its drive</a></span></aside>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 26, "<span><strong>Demo.</strong> This Microsoft is a stand-in inside Skylift: no real account, no real OneDrive. <a href=\"/demo/drive\">Look into its drive</a>, or take <a href=\"/demo/control#samples\">an address to try</a>.</span></aside>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
