@@ -119,16 +119,22 @@ type FragmentAnswer struct {
 // the total; should its Item be nil all the same, look the file up. After ErrRange ask
 // UploadStatus; after ErrSessionGone begin a new session; ErrNameExists can come with any fragment.
 func (c *Client) PutFragment(ctx context.Context, u SecretURL, offset, total int64, fragment []byte) (FragmentAnswer, error) {
+	return c.PutFragmentFrom(ctx, u, offset, total, int64(len(fragment)), bytes.NewReader(fragment))
+}
+
+// PutFragmentFrom is PutFragment for size bytes that are read while they are sent. A body that ends
+// early or fails gives the source's own error, and its Read must return soon after ctx ends.
+func (c *Client) PutFragmentFrom(ctx context.Context, u SecretURL, offset, total, size int64, body io.ReadSeeker) (FragmentAnswer, error) {
 	const op = "upload fragment"
-	end := offset + int64(len(fragment))
-	if len(fragment) == 0 || len(fragment) > maxFragment || offset < 0 || end > total || end < total && len(fragment)%FragmentUnit != 0 {
+	end := offset + size
+	if size <= 0 || size > maxFragment || offset < 0 || end > total || end < total && size%FragmentUnit != 0 {
 		return FragmentAnswer{}, fmt.Errorf("%s: %w", op, ErrRange)
 	}
 	header := http.Header{
 		"Content-Range": {fmt.Sprintf("bytes %d-%d/%d", offset, end-1, total)},
 		"Content-Type":  {"application/octet-stream"},
 	}
-	stream := newStreamedBody(bytes.NewReader(fragment), int64(len(fragment)))
+	stream := newStreamedBody(body, size)
 	var answer struct {
 		sessionBody
 		ID string `json:"id"`

@@ -213,7 +213,7 @@ func (r *saving) receivePiece(ctx context.Context, c Content, body *clientBody) 
 		if at+int64(n) < c.Total {
 			n = n / onedrive.FragmentUnit * onedrive.FragmentUnit
 		}
-		answer, err := r.putFragment(ctx, fragment{buf[:n], at})
+		answer, err := r.putFragment(ctx, fragmentOf(buf[:n], at))
 		if err != nil {
 			next, err := r.interrupted(ctx, err)
 			return r.received(ctx, next, err)
@@ -275,7 +275,7 @@ func (r *saving) hold(at int64, rest []byte) error {
 func (r *saving) clientGone(ctx context.Context, at int64, rest []byte) error {
 	whole := len(rest) / onedrive.FragmentUnit * onedrive.FragmentUnit
 	if whole > 0 && r.t.Work.UploadURL != "" {
-		if _, err := r.putFragment(context.WithoutCancel(ctx), fragment{rest[:whole], at}); err == nil {
+		if _, err := r.putFragment(context.WithoutCancel(ctx), fragmentOf(rest[:whole], at)); err == nil {
 			r.s.sums.drop(r.t.ID)
 			at, rest = at+int64(whole), rest[whole:]
 		} else {

@@ -25,7 +25,7 @@ type SaverOptions struct {
 	Memory   NativeMemory  // nil: in this process
 	SpoolDir string        // for sources of unknown length; empty: the system's
 	MaxSpool int64         // bytes of all spooled files together; 0: 4 GiB
-	Buffers  int64         // bytes of all fragment buffers together, as far as the smallest fragments allow; 0: 48 MiB
+	Buffers  int64         // bytes of all fragment buffers together, as far as the smallest fragments allow; 0: 32 MiB
 	Log      *slog.Logger  // nil: none
 	Now      func() time.Time
 }
@@ -40,6 +40,7 @@ type Saver struct {
 	sums    sums
 	busy    locks
 	buffers buffers
+	blocks  blocks
 	streams atomic.Int64 // relays that send fragments
 	spooled atomic.Int64 // bytes in spool files
 }
@@ -50,7 +51,7 @@ func NewSaver(o SaverOptions) *Saver {
 	setDefault(&o.Stall, time.Minute)
 	setDefault(&o.MaxBytes, 10<<30)
 	setDefault(&o.MaxSpool, 4<<30)
-	setDefault(&o.Buffers, 48<<20)
+	setDefault(&o.Buffers, 32<<20)
 	if o.Now == nil {
 		o.Now = time.Now
 	}

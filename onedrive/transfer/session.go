@@ -1,10 +1,10 @@
 package transfer
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"os"
 	"time"
@@ -120,120 +120,15 @@ func (r *saving) full(ctx context.Context, size int64) (bool, error) {
 	return drive.Quota != nil && drive.Quota.Remaining < size, nil
 }
 
-// fragment is a piece on its way from source to OneDrive.
+// fragment is bytes of a file on their way to OneDrive; they can be read more than once.
 type fragment struct {
-	data   []byte
-	offset int64
+	offset, size int64
+	reader       func(from int64) io.ReadSeeker
 }
 
-// sendFragments moves the bytes from offset on: while one fragment is sent, the next is read. At most
-// two buffers exist. abort ends a read of body that waits.
-func (r *saving) sendFragments(ctx context.Context, body io.Reader, offset int64, abort func()) (Next, error) {
-	t := r.t
-	r.s.streams.Add(1)
-	defer r.s.streams.Add(-1)
-	sum := r.s.sums.take(t.ID, offset)
-	filled, ended := make(chan fragment), make(chan error, 1)
-	free := make(chan []byte, 2)
-	free <- nil
-	free <- nil
-	reading, stop := context.WithCancel(ctx)
-	defer stop()
-	go func() { // ends with the source, or when the writer gives up
-		defer close(filled)
-		ended <- r.read(reading, body, offset, filled, free)
-	}()
-	item, err := r.write(ctx, filled, free, sum)
-	stop()
-	if err != nil || item != nil {
-		abort()
-	}
-	if broken := <-ended; err == nil && item == nil {
-		err = broken // what was read before it broke has arrived
-	}
-	r.freeBuffers(free)
-	if ctx.Err() != nil {
-		return Next{}, ctx.Err()
-	}
-	if err != nil {
-		return r.interrupted(ctx, err)
-	}
-	return r.committed(ctx, item, quickXor(sum))
-}
-
-func (r *saving) freeBuffers(free chan []byte) {
-	for {
-		select {
-		case buf := <-free:
-			r.s.buffers.put(buf)
-		default:
-			return
-		}
-	}
-}
-
-// read fills fragments from the source.
-func (r *saving) read(ctx context.Context, body io.Reader, offset int64, filled chan<- fragment, free <-chan []byte) error {
-	total := *r.t.Size
-	for offset < total {
-		var buf []byte
-		select {
-		case buf = <-free:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		want := min(int64(r.s.fragmentSize()), total-offset)
-		if buf != nil {
-			buf = buf[:0]
-		}
-		buf, err := r.s.buffers.fill(body, buf, int(want))
-		if err == io.EOF {
-			err = &SourceError{Code: codeSizeMismatch, Temporary: true}
-		}
-		if err != nil {
-			buf = buf[:len(buf)/onedrive.FragmentUnit*onedrive.FragmentUnit] // what can be sent is not fetched again
-		}
-		if len(buf) > 0 {
-			select {
-			case filled <- fragment{buf, offset}:
-			case <-ctx.Done():
-				r.s.buffers.put(buf)
-				return ctx.Err()
-			}
-		}
-		if err != nil {
-			return err
-		}
-		offset += want
-	}
-	return nil
-}
-
-// write sends the fragments in order and gives the finished item, if OneDrive named it.
-func (r *saving) write(ctx context.Context, filled <-chan fragment, free chan<- []byte, sum hash.Hash) (*onedrive.DriveItem, error) {
-	t := r.t
-	for f := range filled {
-		answer, err := r.putFragment(ctx, f)
-		if err != nil {
-			r.s.buffers.put(f.data)
-			return nil, err
-		}
-		end := f.offset + int64(len(f.data))
-		hashTo(sum, f.data)
-		r.s.sums.put(t.ID, sum, end)
-		free <- f.data
-		if end > t.Work.Best {
-			t.Work.Best, t.Work.Errors = end, 0 // only what was never there before counts as progress
-		}
-		if !answer.Expires.IsZero() {
-			t.Work.SessionEnds = answer.Expires
-		}
-		r.advance(end)
-		if answer.Item != nil {
-			return answer.Item, nil
-		}
-	}
-	return nil, nil
+// fragmentOf is a fragment that lies in one buffer.
+func fragmentOf(data []byte, offset int64) fragment {
+	return fragment{offset, int64(len(data)), func(from int64) io.ReadSeeker { return bytes.NewReader(data[from-offset:]) }}
 }
 
 // advance shows how many bytes have arrived.
@@ -254,11 +149,11 @@ const maxFragmentTries = 5
 
 // putFragment sends one fragment until OneDrive has it, whichever of the answers of microsoft.md §4.4 it gives.
 func (r *saving) putFragment(ctx context.Context, f fragment) (onedrive.FragmentAnswer, error) {
-	t, end := r.t, f.offset+int64(len(f.data))
+	t, end := r.t, f.offset+f.size
 	from := f.offset
 	var last error
 	for try := 1; try <= maxFragmentTries; try++ {
-		answer, err := r.client.PutFragment(ctx, t.Work.UploadURL, from, *t.Size, f.data[from-f.offset:])
+		answer, err := r.client.PutFragmentFrom(ctx, t.Work.UploadURL, from, *t.Size, end-from, f.reader(from))
 		if err == nil && (answer.Item != nil || answer.Next >= end) {
 			return answer, nil
 		}

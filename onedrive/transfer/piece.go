@@ -1,0 +1,249 @@
+package transfer
+
+import (
+	"context"
+	"hash"
+	"io"
+	"sync"
+	"time"
+
+	"skylift/onedrive"
+)
+
+// leadTime is what the first block of a piece may take for OneDrive to be sent the piece while it still
+// arrives: a megabyte a second. A slower source is gathered first, so that no request hangs on it.
+const leadTime = 300 * time.Millisecond
+
+// blocks are the memory of pieces, each of onedrive.FragmentUnit bytes.
+type blocks struct {
+	pool sync.Pool
+	mu   sync.Mutex
+	used int64 // bytes reserved by all pieces
+}
+
+// reserve gives the size of the next piece of a file with left bytes to go: a fair share of what all
+// pieces may hold together, and one block even when nothing is left.
+func (s *Saver) reserve(left int64) int64 {
+	b := &s.blocks
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := min(s.opt.Buffers/max(1, s.streams.Load()), s.opt.Buffers-b.used, onedrive.DefaultFragment)
+	n = min(max(n/onedrive.FragmentUnit, 1)*onedrive.FragmentUnit, left)
+	b.used += n
+	return n
+}
+
+func (b *blocks) get() []byte {
+	if p, ok := b.pool.Get().(*[onedrive.FragmentUnit]byte); ok {
+		return p[:]
+	}
+	return new([onedrive.FragmentUnit]byte)[:]
+}
+
+func (b *blocks) put(block []byte) { b.pool.Put((*[onedrive.FragmentUnit]byte)(block)) }
+
+// piece is a fragment that is sent while it arrives, so that what a crash costs is one fragment and
+// what a transfer holds is one, too. Its bytes stay until OneDrive has them: nothing is fetched
+// twice because of OneDrive.
+type piece struct {
+	from   *blocks
+	offset int64 // in the file
+	size   int64
+
+	mu     sync.Mutex
+	moved  sync.Cond // have or err has changed
+	blocks [][]byte
+	have   int64
+	err    error // of the source: no more comes
+	began  time.Time
+	quick  bool // the first block came fast
+	filled chan struct{}
+}
+
+// newPiece begins to read a piece from body. The caller ends it with free.
+func (s *Saver) newPiece(body io.Reader, offset, left int64) *piece {
+	p := &piece{from: &s.blocks, offset: offset, size: s.reserve(left), began: time.Now(), filled: make(chan struct{})}
+	p.moved.L = &p.mu
+	go p.fill(body) // ends with the piece or with body; free waits for it
+	return p
+}
+
+func (p *piece) fill(body io.Reader) {
+	defer close(p.filled)
+	for have := int64(0); have < p.size; {
+		if have%onedrive.FragmentUnit == 0 {
+			block := p.from.get()
+			p.mu.Lock()
+			p.blocks = append(p.blocks, block)
+			p.mu.Unlock()
+		}
+		block := p.blocks[len(p.blocks)-1]
+		at := have % onedrive.FragmentUnit
+		n, err := body.Read(block[at:min(onedrive.FragmentUnit, at+p.size-have)])
+		have += int64(n)
+		if err == io.EOF && have < p.size {
+			err = &SourceError{Code: codeSizeMismatch, Temporary: true}
+		}
+		p.mu.Lock()
+		p.have = have
+		if p.err = err; have == p.size {
+			p.err = nil
+		}
+		if have >= onedrive.FragmentUnit && have-int64(n) < onedrive.FragmentUnit {
+			p.quick = time.Since(p.began) < leadTime
+		}
+		p.moved.Broadcast()
+		p.mu.Unlock()
+		if err != nil {
+			return
+		}
+	}
+}
+
+// lead waits until there is enough to begin sending, and gives the error of a source that broke before.
+func (p *piece) lead() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for p.have < p.size && p.err == nil && !p.quick {
+		p.moved.Wait()
+	}
+	return p.err
+}
+
+// cut makes what has arrived the whole piece, as far as it can be sent alone, after its source broke.
+func (p *piece) cut() {
+	<-p.filled
+	p.size = p.have / onedrive.FragmentUnit * onedrive.FragmentUnit
+}
+
+// reader reads the piece from a byte of the file on; a Read waits for what has not arrived.
+func (p *piece) reader(from int64) io.ReadSeeker { return &pieceReader{p, from - p.offset} }
+
+type pieceReader struct {
+	p  *piece
+	at int64
+}
+
+func (r *pieceReader) Read(b []byte) (int, error) {
+	p := r.p
+	p.mu.Lock()
+	for r.at >= p.have && p.err == nil && r.at < p.size {
+		p.moved.Wait()
+	}
+	have, err := min(p.have, p.size), p.err
+	var block []byte
+	if r.at < have {
+		block = p.blocks[r.at/onedrive.FragmentUnit]
+	}
+	p.mu.Unlock()
+	switch {
+	case block != nil:
+		at := r.at % onedrive.FragmentUnit
+		n := copy(b, block[at:min(onedrive.FragmentUnit, at+have-r.at)])
+		r.at += int64(n)
+		return n, nil
+	case r.at < p.size:
+		return 0, err
+	}
+	return 0, io.EOF
+}
+
+// Seek serves a request that is sent again; only steps from where the reader is are asked for.
+func (r *pieceReader) Seek(offset int64, _ int) (int64, error) {
+	r.at += offset
+	return r.at, nil
+}
+
+// hashTo adds the piece to h, which may be nil.
+func (p *piece) hashTo(h hash.Hash) {
+	if h != nil {
+		_, _ = io.Copy(h, p.reader(p.offset)) // neither fails
+	}
+}
+
+// free gives the memory back once the source has let go of it.
+func (p *piece) free(reserved int64) {
+	<-p.filled
+	for _, block := range p.blocks {
+		p.from.put(block)
+	}
+	p.from.mu.Lock()
+	p.from.used -= reserved
+	p.from.mu.Unlock()
+}
+
+// sendFragments moves the bytes from offset on, fragment by fragment. abort ends a read of body that waits.
+func (r *saving) sendFragments(ctx context.Context, body io.Reader, offset int64, abort func()) (Next, error) {
+	t := r.t
+	r.s.streams.Add(1)
+	defer r.s.streams.Add(-1)
+	defer context.AfterFunc(ctx, abort)()
+	sum := r.s.sums.take(t.ID, offset)
+	var item *onedrive.DriveItem
+	var err error
+	for offset < *t.Size && item == nil && err == nil {
+		p := r.s.newPiece(body, offset, *t.Size-offset)
+		reserved := p.size
+		if item, err = r.sendPiece(ctx, p, sum); err != nil {
+			abort()
+		}
+		offset += p.size
+		p.free(reserved)
+	}
+	if ctx.Err() != nil {
+		return Next{}, ctx.Err()
+	}
+	if err != nil {
+		return r.interrupted(ctx, err)
+	}
+	return r.committed(ctx, item, quickXor(sum))
+}
+
+// sendPiece sends one fragment and gives the finished item, if OneDrive named it. Of a source that
+// breaks what has arrived is sent, so that it is not fetched again.
+func (r *saving) sendPiece(ctx context.Context, p *piece, sum hash.Hash) (*onedrive.DriveItem, error) {
+	broken := p.lead()
+	var answer onedrive.FragmentAnswer
+	if broken == nil {
+		var err error
+		if answer, err = r.putFragment(ctx, p.fragment()); err != nil {
+			if broken = p.broken(); broken == nil {
+				return nil, err
+			}
+		}
+	}
+	if broken != nil {
+		if p.cut(); p.size == 0 || ctx.Err() != nil {
+			return nil, broken
+		}
+		var err error
+		if answer, err = r.putFragment(ctx, p.fragment()); err != nil {
+			return nil, err
+		}
+	}
+	r.arrived(p, answer, sum)
+	return answer.Item, broken
+}
+
+// broken is what the source failed with, nil when it did not.
+func (p *piece) broken() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.err
+}
+
+func (p *piece) fragment() fragment { return fragment{p.offset, p.size, p.reader} }
+
+// arrived notes a fragment that OneDrive has.
+func (r *saving) arrived(p *piece, answer onedrive.FragmentAnswer, sum hash.Hash) {
+	t, end := r.t, p.offset+p.size
+	p.hashTo(sum)
+	r.s.sums.put(t.ID, sum, end)
+	if end > t.Work.Best {
+		t.Work.Best, t.Work.Errors = end, 0 // only what was never there before counts as progress
+	}
+	if !answer.Expires.IsZero() {
+		t.Work.SessionEnds = answer.Expires
+	}
+	r.advance(end)
+}
