@@ -8,8 +8,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"runtime"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -352,7 +350,7 @@ func TestReferer(t *testing.T) {
 }
 
 // hostile sources: slow, endless, stalled, lying, with headers without end.
-func hostile(w *web) []string {
+func hostile(w *web) {
 	w.mux.HandleFunc("/evil/slow.bin", func(rw http.ResponseWriter, r *http.Request) {
 		rw.Header().Set("Content-Length", "5000000")
 		if r.Method == http.MethodHead {
@@ -408,62 +406,6 @@ func hostile(w *web) []string {
 		rw.Header().Set("Content-Length", "50000")
 		rw.Write([]byte("x"))
 	})
-	return []string{"slow", "stalled", "silent", "endless", "headers", "huge", "round", "short"}
-}
-
-func TestHostileSources(t *testing.T) {
-	n, patience := 500, 5*time.Second
-	if testing.Short() {
-		n, patience = 64, 500*time.Millisecond
-	}
-	w := newWorldWith(t, fakegraph.Options{Discard: true}, func(o *SaverOptions, s *SourceOptions) {
-		s.Idle, s.Window, s.MaxBytes = 300*time.Millisecond, 600*time.Millisecond, 8<<20
-		s.Header, s.PerHost, s.PerUser = patience, 1000, 1000
-		o.MaxSpool, o.SpoolDir = 512<<20, t.TempDir()
-	})
-	kinds := hostile(w.web)
-	want := map[string]string{
-		"slow": codeSourceTooSlow, "stalled": codeSourceTooSlow, "endless": codeSourceTooLarge, "headers": codeSourceUnavailable,
-		"huge": codeSourceTooLarge, "round": codeSourceUnavailable, "short": codeSizeMismatch,
-		"silent": codeSourceUnavailable,
-	}
-	defer debug.SetMemoryLimit(debug.SetMemoryLimit(160 << 20)) // as GOMEMLIMIT does in production
-	debug.FreeOSMemory()
-	before := resident()
-	peak := watchMemory(t)
-	var wg sync.WaitGroup
-	for i := range n {
-		kind := kinds[i%len(kinds)]
-		tr := w.ask(t, kim, Request{SourceURL: "/evil/" + kind + ".bin?n=" + fmt.Sprint(i)})
-		wg.Go(func() {
-			if w.drive(t, tr); tr.State != Failed || want[kind] != "" && tr.Failure.Code != want[kind] {
-				t.Errorf("%s: %s %+v; want %s", kind, tr.State, tr.Failure, want[kind])
-			}
-		})
-	}
-	healthy := make([]*Transfer, 20)
-	began := time.Now()
-	var good sync.WaitGroup
-	for i := range healthy {
-		healthy[i] = w.ask(t, alex, Request{SourceURL: "/tabby.jpg"})
-		good.Go(func() { w.drive(t, healthy[i]) })
-	}
-	good.Wait()
-	took := time.Since(began)
-	for _, tr := range healthy {
-		w.check(t, tr, "", tabby)
-	}
-	wg.Wait()
-	mib := (peak() - before) >> 20
-	t.Logf("%d hostile sources: healthy ones took %v, RSS grew by %d MiB at most (stand-in and sources included)", n, took, mib)
-	if mib > 256 && !testing.Short() { // the short run has other tests' garbage beside it
-		t.Errorf("RSS grew by %d MiB", mib)
-	}
-	stacks := make([]byte, 4<<20)
-	stacks = stacks[:runtime.Stack(stacks, true)]
-	if n := strings.Count(string(stacks), "transfer.(*saving)") + strings.Count(string(stacks), "transfer.(*sourceBody)"); n > 0 {
-		t.Errorf("%d goroutines of the saver are left", n)
-	}
 }
 
 // watchMemory gives the largest resident size that was seen, in bytes.
