@@ -144,11 +144,13 @@ func (h *Handler) apiBatch(c echo.Context) error {
 	return c.JSON(http.StatusAccepted, map[string]any{"value": answers})
 }
 
+// keyOfLine is the key of one line of a batch. The space keeps it apart from every key that a
+// request can bring (see idempotencyKey).
 func keyOfLine(key string, i int) string {
 	if key == "" {
 		return ""
 	}
-	return key + "/" + strconv.Itoa(i)
+	return key + " " + strconv.Itoa(i)
 }
 
 // idempotencyKey is the request's key. The same key is the same transfer.

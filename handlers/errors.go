@@ -77,7 +77,7 @@ var requests = map[string]words{
 	"rangeInvalid":       {416, "These bytes do not go on where the last ones ended.", "Nothing was added.", "Ask for the transfer and go on from bytesTransferred."},
 	"nameInvalid":        {422, "OneDrive does not take this name.", "Nothing was created.", "Leave out \" * : < > ? / \\ | and dots at the end."},
 	"tooManyDevices":     {422, "There are as many keys as one person may have.", "No key was made.", "Revoke one first."},
-	"idempotencyKey":     {400, "The Idempotency-Key is too long.", "Nothing was changed.", "Send at most 200 visible characters."},
+	"idempotencyKey":     {400, "This Idempotency-Key cannot be used.", "Nothing was changed.", "Send 1 to 200 visible characters without spaces."},
 	"oneDriveBusy":       {503, "OneDrive asked for a pause.", "", "Try again in a minute."},
 	"oneDriveDown":       {502, "OneDrive could not be reached.", "", "Try again in a minute."},
 	"folderNotFound":     {404, "This folder does not exist any more.", "Nothing was saved.", "Choose another folder."},

@@ -90,7 +90,8 @@ func New(o Options) *Handler {
 
 // ServeHTTP serves everything but /demo/, which is mounted beside it.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	h.handler.ServeHTTP(w, h.hurry(w, withoutSlash(r)))
+	h.hurry(w, r)
+	h.handler.ServeHTTP(w, withoutSlash(r))
 }
 
 // withoutSlash is r without a slash at the end of its path: who types one means the same page.

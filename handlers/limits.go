@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -161,30 +160,12 @@ func ipExtractor(trusted []netip.Prefix) echo.IPExtractor {
 
 // hurry gives the body of a request an end in time, whether a handler reads it or net/http throws
 // it away. apiContent, whose bodies may be large, moves the end on with each piece that comes.
-func (h *Handler) hurry(w http.ResponseWriter, r *http.Request) *http.Request {
+func (h *Handler) hurry(w http.ResponseWriter, r *http.Request) {
 	if r.Body == nil || r.Body == http.NoBody {
-		return r
+		return
 	}
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(h.limits.body)) // a test's recorder has none
-	r = r.WithContext(r.Context())
-	r.Body = &timedBody{r.Body, control}
-	return r
-}
-
-// timedBody takes the deadline away once everything has come: net/http goes on reading to notice
-// a client that leaves, and would take the deadline for one.
-type timedBody struct {
-	io.ReadCloser
-	control *http.ResponseController
-}
-
-func (b *timedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if errors.Is(err, io.EOF) {
-		_ = b.control.SetReadDeadline(time.Time{})
-	}
-	return n, err
+	// A test's recorder has no deadlines. Once the body has come net/http takes this one away.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(h.limits.body))
 }
 
 // limitBody bounds what a request may send.

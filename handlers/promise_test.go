@@ -135,3 +135,24 @@ func TestAnAnswerMayTakeLongerThanABody(t *testing.T) {
 	b := s.signIn(robin)
 	b.json("POST", "/api/v1/folders", map[string]any{"name": "Slowly made"}).want(201)
 }
+
+func TestABatchsKeyIsNoSingleTransfersKey(t *testing.T) {
+	s := setup(t)
+	b := s.signIn(robin)
+	post := func(path, key, body string) answer {
+		return b.do("POST", path, body, http.Header{"Content-Type": {"application/json"}, "Idempotency-Key": {key}}).want(202)
+	}
+	line := func() string {
+		value, _ := post("/api/v1/transfers/batch", "k", `{"transfers":[{"sourceUrl":"`+s.sample("meadow.jpg")+`"}]}`).json()["value"].([]any)
+		return value[0].(map[string]any)["id"].(string)
+	}
+	first := line()
+	for _, key := range []string{"k", "k/0", "k-0", "k0"} {
+		if id := post("/api/v1/transfers", key, `{"sourceUrl":"`+s.sample("aurora.png")+`"}`).json()["id"]; id == first {
+			t.Errorf("key %q stands for the first line of the batch with key k", key)
+		}
+	}
+	if again := line(); again != first {
+		t.Errorf("the same batch again made %s, want %s", again, first)
+	}
+}
