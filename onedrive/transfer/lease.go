@@ -86,14 +86,16 @@ func (l *leases) ring() { _ = l.r.store.events.Publish(leaseSubject, nil) }
 
 func (l *leases) run() {
 	defer close(l.ended)
-	ctx := l.r.ctx
+	// What was asked of the store when the runner stops is answered still: a lease whose revision is
+	// not known cannot be given back.
+	ctx := context.WithoutCancel(l.r.ctx)
 	if _, err := l.kv.PutString(ctx, "i."+l.r.opt.Instance, ""); err == nil {
 		l.ring() // the others make room
 	}
 	renewed, reconciled := time.Time{}, time.Now()
 	tick := time.NewTicker(l.r.opt.lease.look)
 	defer tick.Stop()
-	for ctx.Err() == nil {
+	for l.r.ctx.Err() == nil {
 		now := time.Now()
 		if now.Sub(renewed) >= l.r.opt.lease.renew {
 			renewed = now
@@ -113,7 +115,7 @@ func (l *leases) run() {
 		select {
 		case <-tick.C:
 		case <-l.look:
-		case <-ctx.Done():
+		case <-l.r.ctx.Done():
 		}
 	}
 }
@@ -181,7 +183,7 @@ func (l *leases) share(ctx context.Context) {
 		}
 	}
 	for _, p := range rand.Perm(partitions) {
-		if len(mine) >= fair {
+		if len(mine) >= fair || l.r.isStopping() {
 			break
 		}
 		if !taken[p] && l.until[p].Load() == 0 && l.take(ctx, p) {
@@ -304,14 +306,25 @@ func (l *leases) release(ctx context.Context) {
 	defer cancel()
 	var g errgroup.Group
 	for p := range partitions {
-		if l.until[p].Swap(0) != 0 {
-			g.Go(func() error { return l.kv.Delete(ctx, leaseKey(p), jetstream.LastRevision(l.revisions[p])) })
-		}
+		g.Go(func() error { return l.giveBack(ctx, p) })
 	}
 	_ = g.Wait() // what is not given back runs out
 	_ = l.kv.Delete(ctx, "i."+l.r.opt.Instance)
 	l.ring()
 	_ = l.r.store.events.FlushTimeout(time.Second)
+}
+
+// giveBack deletes the lease of a partition if it is ours. The store is asked: an answer that was
+// lost may have left a newer revision than the one we know, or a lease that we do not know of.
+func (l *leases) giveBack(ctx context.Context, p int) error {
+	if l.until[p].Swap(0) != 0 && l.kv.Delete(ctx, leaseKey(p), jetstream.LastRevision(l.revisions[p])) == nil {
+		return nil
+	}
+	e, err := l.kv.Get(ctx, leaseKey(p))
+	if err != nil || string(e.Value()) != l.r.opt.Instance {
+		return err
+	}
+	return l.kv.Delete(ctx, leaseKey(p), jetstream.LastRevision(e.Revision()))
 }
 
 // evict ends all work on a partition.
