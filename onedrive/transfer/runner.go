@@ -205,11 +205,16 @@ func (r *Runner) Stop(ctx context.Context) error {
 	return nil
 }
 
-// idle reports whether no step runs.
+// idle reports whether no step runs. One that waits for a write has left its lane and counts too.
 func (r *Runner) idle() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.lanes[polls].busy == 0 && r.lanes[streams].busy == 0
+	for _, a := range r.accounts {
+		if a.gate.inside > 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // Busy reports whether a step of the transfer runs here at this moment.
