@@ -202,7 +202,8 @@ func (a *app) signIn(ctx context.Context, keys *auth.Keyring) (*handlers.Options
 
 // saving opens the transfers and everything that moves bytes, and completes the web side's options.
 func (a *app) saving(ctx context.Context, keys *auth.Keyring, o *handlers.Options) (err error) {
-	a.store, err = transfer.OpenStore(ctx, a.node.JetStream(), a.node.Conn(), transfer.StoreOptions{
+	// Not with ctx: what runs is stored and handed over after the signal to stop; close ends it.
+	a.store, err = transfer.OpenStore(context.WithoutCancel(ctx), a.node.JetStream(), a.node.Conn(), transfer.StoreOptions{
 		Replicas: a.node.Replicas(), Sealer: keys, Retention: a.Retention,
 	})
 	if err != nil {
