@@ -81,7 +81,7 @@ func TestTheWebManifestSharesToTheSavePage(t *testing.T) {
 	got := b.get("/manifest.webmanifest").want(200)
 	m := got.json()
 	share, _ := m["share_target"].(map[string]any)
-	if got.header("Content-Type") != "application/manifest+json" || share["action"] != "/save" || share["method"] != "GET" {
+	if got.header("Content-Type") != "application/manifest+json" || share["action"] != "/save" || share["method"] != "POST" || share["enctype"] != "multipart/form-data" {
 		t.Errorf("%s: %v", got.header("Content-Type"), m)
 	}
 	icons, _ := m["icons"].([]any)

@@ -45,6 +45,8 @@ func (h *Handler) routes() []route {
 		h.panelRoutes(),
 		h.handoffRoutes(),
 		h.addinRoutes(),
+		h.buttonRoutes(),
+		h.shareRoutes(),
 		h.signInRoutes(),
 		h.transferRoutes(),
 		h.folderRoutes(),

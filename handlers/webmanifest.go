@@ -24,7 +24,11 @@ func (h *Handler) webManifest(c echo.Context) error {
 			icon("app-192.png", "192x192", "any"), icon("app-512.png", "512x512", "any"), icon("maskable-512.png", "512x512", "maskable"),
 		},
 		"share_target": map[string]any{
-			"action": "/save", "method": "GET", "params": map[string]string{"title": "title", "text": "text", "url": "url"},
+			"action": "/save", "method": "POST", "enctype": "multipart/form-data", // only a form can carry files
+			"params": map[string]any{
+				"title": "title", "text": "text", "url": "url",
+				"files": []any{map[string]any{"name": "files", "accept": []string{"image/*", "video/*", "audio/*", "text/*", "application/*"}}},
+			},
 		},
 	}, "")
 }

@@ -14,7 +14,7 @@ import (
 	"sync"
 )
 
-//go:embed css js vendor icons icons.svg favicon.svg
+//go:embed css js vendor icons icons.svg favicon.svg embed.js
 var files embed.FS
 
 // Base is the path under which Handler is mounted.

@@ -15,6 +15,10 @@
     channel.postMessage(message);
     channel.close();
     window.opener?.postMessage(message, location.origin);
+  } else {
+    const channel = new BroadcastChannel('skylift-handoff');
+    channel.postMessage({ type: 'skylift:done' });
+    channel.close();
   }
   window.close();
 })();

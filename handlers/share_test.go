@@ -1,0 +1,116 @@
+package handlers_test
+
+import (
+	"bytes"
+	"mime/multipart"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+// share is what a phone's share sheet sends: fields and files in one form.
+func (b *browser) share(head http.Header, fields map[string]string, files map[string]string) answer {
+	var body bytes.Buffer
+	w := multipart.NewWriter(&body)
+	for name, value := range fields {
+		_ = w.WriteField(name, value)
+	}
+	for name, content := range files {
+		part, _ := w.CreateFormFile("files", name)
+		_, _ = part.Write([]byte(content))
+	}
+	_ = w.Close()
+	head = head.Clone()
+	head.Set("Content-Type", w.FormDataContentType())
+	return b.do("POST", "/save", body.String(), head)
+}
+
+var (
+	fromTheSystem = http.Header{"Sec-Fetch-Site": {"none"}, "Sec-Fetch-Mode": {"navigate"}}
+	fromElsewhere = http.Header{"Sec-Fetch-Site": {"cross-site"}, "Origin": {"https://evil.example"}}
+)
+
+func TestSharedFilesArrive(t *testing.T) {
+	s := setup(t)
+	b := s.signIn(robin)
+	files := map[string]string{"one.txt": "the first file", `C:\pictures\two.txt`: strings.Repeat("second ", 100_000)}
+	if to := b.share(fromTheSystem, map[string]string{"title": "Two files"}, files).want(303).header("Location"); to != "/" {
+		t.Errorf("afterwards: %q", to)
+	}
+	for name, content := range map[string]string{"/one.txt": "the first file", "/two.txt": strings.Repeat("second ", 100_000)} {
+		if got, ok := s.microsoft.Content(robin, name); !ok || string(got) != content {
+			t.Errorf("%s: there %v, %d bytes, want %d", name, ok, len(got), len(content))
+		}
+	}
+}
+
+func TestSharedAddressesFillTheFormAndSaveNothing(t *testing.T) {
+	s := setup(t)
+	b := s.signIn(robin)
+	picture := s.sample("meadow.jpg")
+	to := b.share(fromTheSystem, map[string]string{"title": "Meadow", "text": "look " + picture, "url": ""}, nil).want(303).header("Location")
+	if q := must(url.Parse(to))(t).Query(); !strings.HasPrefix(to, "/save?") || q.Get("text") != "look "+picture {
+		t.Fatalf("afterwards: %q", to)
+	}
+	if got := b.get(to).want(200); !strings.Contains(got.body, picture) {
+		t.Error("the form does not hold the address")
+	}
+	if n := len(b.get("/").page().all("transfer")); n != 0 {
+		t.Errorf("%d transfers were started", n)
+	}
+}
+
+func TestNobodyElseShares(t *testing.T) {
+	s := setup(t)
+	b := s.signIn(robin)
+	b.share(fromElsewhere, nil, map[string]string{"evil.txt": "x"}).want(403)
+	s.browser().share(fromTheSystem, nil, map[string]string{"evil.txt": "x"}).want(401)
+	b.form("/save", "url", s.sample("meadow.jpg")).want(400)
+	if _, there := s.microsoft.Content(robin, "/evil.txt"); there {
+		t.Error("another site saved a file")
+	}
+	if n := len(b.get("/").page().all("transfer")); n != 0 {
+		t.Errorf("%d transfers were started", n)
+	}
+}
+
+func TestSaveButtonAsksFirst(t *testing.T) {
+	s := setup(t)
+	picture := s.sample("meadow.jpg")
+	at := func(pairs ...string) string {
+		q := url.Values{"url": {picture}}
+		for i := 0; i+1 < len(pairs); i += 2 {
+			q.Set(pairs[i], pairs[i+1])
+		}
+		return "/save/button?" + q.Encode()
+	}
+	b := s.signIn(robin)
+	got := b.get(at("name", "Meadow.jpg", "origin", "https://shop.example")).want(200)
+	box := got.page().one("save-button")
+	if text(got.page().one("button-host")) != "shop.example" || attr(box, "data-origin") != "https://shop.example" || attr(box, "data-url") != picture {
+		t.Errorf("the window says %q", text(box))
+	}
+	if got.header("Cross-Origin-Opener-Policy") != "" {
+		t.Error("the window loses the page that opened it")
+	}
+	if n := len(b.get("/").page().all("transfer")); n != 0 {
+		t.Errorf("opening the window started %d transfers", n)
+	}
+	for _, origin := range []string{"", "*", "null", "javascript:alert(1)", "data:text/html,x", "https://"} {
+		if got := attr(b.get(at("origin", origin)).want(200).page().one("save-button"), "data-origin"); got != "" {
+			t.Errorf("origin %q is told as %q", origin, got)
+		}
+	}
+	for _, bad := range []string{"", "javascript:alert(1)", "file:///etc/passwd", "https://user:pw@x.example/"} {
+		if got := b.get(at("url", bad)); got.status < 400 || got.status > 499 {
+			t.Errorf("url %q: %d", bad, got.status)
+		}
+	}
+	if got := s.browser().get(at()).want(200); len(got.page().all("button-sign-in")) != 1 || len(got.page().all("button-save")) != 0 {
+		t.Error("a stranger is not asked to sign in")
+	}
+	if got := s.browser().get("/embed.js").want(200); got.header("Cross-Origin-Resource-Policy") != "cross-origin" || !strings.HasPrefix(got.header("Content-Type"), "text/javascript") {
+		t.Errorf("other sites cannot load embed.js: %v", got.head)
+	}
+}
