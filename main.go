@@ -119,7 +119,7 @@ func (a *app) build(ctx context.Context) (err error) {
 	}
 	if demo {
 		a.microsoft = fakegraph.New(fakegraph.Options{
-			Prefix: "/demo", Fetch: a.source.RoundTripper(), Secret: keys.Derive("demo sign-ins", 32)[0],
+			Prefix: "/demo", Fetch: a.source.RoundTripper(), Secret: keys.Derive("demo sign-ins", 32)[0], Apart: a.apart(),
 		})
 	}
 	a.graph, err = onedrive.New(onedrive.Config{GraphURL: a.GraphURL, Hosts: a.MicrosoftHosts, UserAgent: "NONISV|Skylift|Skylift/1.0"})
@@ -144,7 +144,14 @@ func (a *app) useStandIn() {
 	a.LoginURL, a.GraphURL = a.URL+"/demo", a.URL+"/demo/v1.0"
 	a.MicrosoftHosts = append(a.MicrosoftHosts, withPort(host, a.secure()))
 	a.AllowSources = append(a.AllowSources, withPort(host, a.secure()))
+	if a.apart() {
+		a.MicrosoftHosts = append(a.MicrosoftHosts, strings.Replace(host, "localhost", "127.0.0.1", 1))
+	}
 }
+
+// apart reports whether the stand-in can give upload and monitor addresses out under a name other
+// than its Graph's, as Microsoft does: at localhost, which is 127.0.0.1 too.
+func (a *app) apart() bool { return strings.HasPrefix(a.URL, "http://localhost:") }
 
 // keyring opens the keys that seal tokens: those of the settings, else those of the data
 // folder. On a cluster without SKYLIFT_KEYS all instances share what the first one made.

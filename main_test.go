@@ -47,7 +47,8 @@ func TestARestartLosesNothing(t *testing.T) {
 	sent := c.post(t, "/api/v1/transfers", `{"sourceUrl":"`+p.url+`/demo/samples/slow.jpg"}`)
 	p.stop(t)
 
-	p = start(t, dir, "-listen", strings.TrimPrefix(p.url, "http://"))
+	// A POST whose answer the stop cut off is looked for as long as a stall takes.
+	p = start(t, dir, "-listen", strings.TrimPrefix(p.url, "http://"), "-native-stall", "3s")
 	c.base = p.url
 	// The stand-in keeps nothing, so its monitor is gone with it: what counts is that the
 	// transfer is still there, goes on, and ends.

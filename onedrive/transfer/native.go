@@ -3,6 +3,7 @@ package transfer
 import (
 	"context"
 	"errors"
+	"net"
 	"net/url"
 	"time"
 
@@ -84,13 +85,19 @@ func (r *saving) posted(ctx context.Context, err error) (Next, error) {
 			return Next{}, nil // the next look finds the name taken
 		}
 		return r.trouble(ctx, err)
-	case errors.Is(err, onedrive.ErrUnauthenticated):
+	case errors.Is(err, onedrive.ErrUnauthenticated), neverSent(err):
 		t.Work.Phase, t.Work.PostedAt = Choosing, time.Time{}
 		return r.trouble(ctx, err)
 	case ctx.Err() != nil:
 		return Next{}, ctx.Err()
 	}
 	return Next{After: minPoll}, nil // unclear: look for the file
+}
+
+// neverSent reports whether not even a connection came about, so that nothing can have begun.
+func neverSent(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
 }
 
 // refuse remembers that this account's OneDrive does not fetch.
