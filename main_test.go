@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/cookiejar"
@@ -244,5 +245,42 @@ func TestATakenMetricsAddressIsFoundBeforeAnythingIsAnnounced(t *testing.T) {
 	err = run(t.Context(), []string{"-listen", "localhost:0", "-data", natsd.Memory, "-metrics", taken.Addr().String()}, nil, &out, io.Discard)
 	if err == nil || !strings.Contains(err.Error(), "SKYLIFT_METRICS") || out.Len() > 0 {
 		t.Errorf("error %v after %q", err, out.String())
+	}
+}
+
+func TestTheStandInIsGoneOnceAClientIDIsSet(t *testing.T) {
+	for _, tt := range []struct {
+		mode   string
+		status int
+		args   []string
+	}{
+		{"demo", http.StatusOK, nil},
+		{"live", http.StatusNotFound, []string{"-client-id", "app", "-client-secret", "secret"}},
+	} {
+		t.Run(tt.mode, func(t *testing.T) {
+			p := start(t, natsd.Memory, tt.args...)
+			for path, want := range map[string]int{"/demo/common/v2.0/.well-known/openid-configuration": tt.status, "/demo/samples/meadow.jpg": tt.status, "/gallery": tt.status, "/readyz": 200} {
+				resp, err := http.Get(p.url + path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				body, _ := io.ReadAll(resp.Body)
+				resp.Body.Close()
+				if resp.StatusCode != want {
+					t.Errorf("%s = %d, want %d", path, resp.StatusCode, want)
+				}
+				if path == "/readyz" && !strings.Contains(string(body), `"mode":"`+tt.mode+`"`) {
+					t.Errorf("/readyz says %s", body)
+				}
+			}
+		})
+	}
+}
+
+func TestWhatIsLoggedStaysOnItsLine(t *testing.T) {
+	var out strings.Builder
+	newLog(&out, slog.LevelInfo).Info("a", "name", "x\nlevel=ERROR msg=forged\x1b[31m\r")
+	if line := strings.TrimSuffix(out.String(), "\n"); strings.ContainsAny(line, "\n\r\x1b") || !json.Valid([]byte(line)) {
+		t.Errorf("logged %q", line)
 	}
 }
