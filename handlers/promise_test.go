@@ -119,8 +119,7 @@ func TestABodyThatNeverComesIsNotWaitedFor(t *testing.T) {
 // The time that a body may take must not end a request whose body has come and whose answer takes longer.
 func TestAnAnswerMayTakeLongerThanABody(t *testing.T) {
 	const body = 100 * time.Millisecond
-	var s *site
-	s = setup(t, func(o *handlers.Options) {
+	s := setup(t, func(o *handlers.Options) {
 		o.Limits.Body = body
 		client := o.Client
 		o.Client = func(ctx context.Context, user string) (*onedrive.Client, error) {

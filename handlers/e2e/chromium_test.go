@@ -75,9 +75,6 @@ type look func(*Page)
 // dark asks for the dark scheme.
 func dark() look { return media("prefers-color-scheme", "dark") }
 
-// calm asks for no motion.
-func calm() look { return media("prefers-reduced-motion", "reduce") }
-
 func media(name, value string) look {
 	return func(p *Page) {
 		p.call("media", chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
