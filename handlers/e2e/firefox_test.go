@@ -38,6 +38,14 @@ func TestExtensionInFirefox(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the list: %+v; asked for the secret without cookie %d, with %d", a.transfers(key), g.NoCookie.Load(), g.Secrets.Load())
+			f.Do("WebDriver:Navigate", map[string]any{"url": geckoOrigin + "options.html"})
+			kept, err := script[string](f, false, `return JSON.stringify(await (window.wrappedJSObject ?? window).browser.storage.local.get(null), (k, v) => k === 'key' ? 'hidden' : v)`)
+			t.Logf("the extension's storage: %s %v", kept, err)
+		}
+	})
 	f.Do("WebDriver:Navigate", map[string]any{"url": g.URL})
 	f.realMenu("#red", "Save picture to OneDrive")
 	if got := a.waitSaved(key, "/red.png"); got.AltText != "A red square" || got.PageTitle != "Colours of the valley" {
@@ -45,6 +53,10 @@ func TestExtensionInFirefox(t *testing.T) {
 	}
 	if content := a.Drive(robin).WaitFile("/red.png"); !bytes.Equal(content, red) {
 		t.Errorf("%d bytes arrived, want %d", len(content), len(red))
+	}
+	f.realMenu("#secret", "Save picture to OneDrive")
+	if got := a.waitSaved(key, "/secret.png"); got.Route != "upload" {
+		t.Errorf("the picture behind a login came by %s", got.Route)
 	}
 	f.WaitScript("the sidebar", true, `
 		const id = [...window.SidebarController.sidebars.keys()].find(k => k.includes('skylift'));

@@ -86,10 +86,9 @@ const carrier = (id) => async () => {
     if (!item || !server || server.revoked) return
     const next = outbox.next(item, Date.now())
     if (!deeds[next] || (next === 'follow' && !sent)) return
+    sent = next !== 'follow' // asked once for each sending; what that settled to may need more deeds
     try {
       await deeds[next](server, item)
-      if (next === 'follow') return
-      sent = true
     } catch (error) {
       await failed(server, item, error)
     }

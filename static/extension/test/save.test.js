@@ -198,3 +198,27 @@ test('a transfer that ends before the answer arrives is not waited for in vain',
   await w.until(() => w.items().length === 1)
   assert.equal(w.server.saved().length, 2)
 })
+
+test('a transfer that fails before the answer arrives is sent with the browser’s bytes at once', async () => {
+  const w = new World()
+  Object.assign(w.server, { hasty: true, verdict: () => ({ state: 'failed', error: { code: 'sourceUnauthorized', message: 'no' } }) })
+  w.sites.add('https://cats.test/*')
+  w.server.sources.set('https://cats.test/cat.jpg', () => new Response('MEOW', { headers: { 'Content-Type': 'image/jpeg' } }))
+  const { clicks } = await w.live()
+  await clicks.menu(click(), tab)
+  await w.until(idle(w))
+  assert.deepEqual([...w.server.contents.values()], [['MEOW']])
+})
+
+test('a server that goes away after it took a save is not asked again and again', async () => {
+  const w = new World()
+  let asked = 0
+  w.server.verdict = () => undefined
+  w.server.refuse = (method, path) => (method === 'GET' && path.startsWith('/transfers/') && ++asked < 200 ? problem(503, 'serviceNotAvailable') : undefined)
+  const { clicks } = await w.live()
+  await clicks.menu(click(), tab)
+  assert.ok(asked < 5, `asked ${asked} times`)
+  w.server.refuse = () => undefined
+  for (const t of w.server.transfers.values()) w.server.end(t, { state: 'completed' })
+  await w.until(idle(w))
+})
