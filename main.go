@@ -333,7 +333,7 @@ func (a *app) listenMetrics() (net.Listener, error) {
 		a.log.Warn("metrics are off: their address is taken", "address", a.Metrics)
 		return nil, nil
 	}
-	a.log.Info("metrics", "address", "http://"+publicHost(a.Metrics, ln.Addr())+"/metrics")
+	a.log.Info("metrics", "listen", publicHost(a.Metrics, ln.Addr()))
 	return ln, nil
 }
 
