@@ -76,7 +76,7 @@ func (h *Handler) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		attrs := []slog.Attr{
 			slog.String("method", req.Method), slog.String("path", req.URL.Path), slog.Int("status", status),
-			slog.Duration("took", took), slog.Int64("bytes", c.Response().Size), slog.String("ip", c.RealIP()),
+			slog.Float64("ms", float64(took.Microseconds())/1000), slog.Int64("bytes", c.Response().Size), slog.String("ip", c.RealIP()),
 		}
 		if u, ok := user(c); ok {
 			attrs = append(attrs, slog.String("user", u.ID))
