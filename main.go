@@ -24,7 +24,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
 
@@ -71,6 +70,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		s.URL = "http://" + publicHost(s.Listen, ln.Addr())
 	}
 	a := &app{settings: s, log: newLog(stderr, s.Log), registry: prometheus.NewRegistry()}
+	a.meters = newMeters(a.registry)
 	metrics, err := a.listenMetrics()
 	if err != nil {
 		return err
@@ -91,6 +91,7 @@ type app struct {
 	*settings
 	log      *slog.Logger
 	registry *prometheus.Registry
+	meters   *meters
 
 	node      *natsd.Node
 	microsoft *fakegraph.Server // nil unless this is the demo
@@ -122,7 +123,7 @@ func (a *app) build(ctx context.Context) (err error) {
 			Prefix: "/demo", Fetch: a.source.RoundTripper(), Secret: keys.Derive("demo sign-ins", 32)[0], Apart: a.apart(),
 		})
 	}
-	a.graph, err = onedrive.New(onedrive.Config{GraphURL: a.GraphURL, Hosts: a.MicrosoftHosts, UserAgent: "NONISV|Skylift|Skylift/1.0"})
+	a.graph, err = onedrive.New(onedrive.Config{GraphURL: a.GraphURL, Hosts: a.MicrosoftHosts, Observe: a.meters.called, UserAgent: "NONISV|Skylift|Skylift/1.0"})
 	if err != nil {
 		return fmt.Errorf("%sGRAPH_URL: %w", prefix, err)
 	}
@@ -181,7 +182,7 @@ func (a *app) signIn(ctx context.Context, keys *auth.Keyring) (*handlers.Options
 		ClientID: a.ClientID, ClientSecret: a.ClientSecret, Tenant: a.Tenant, LoginURL: a.LoginURL,
 		RedirectURL: a.URL + "/auth/callback", HTTP: onedrive.NewHTTPClient(),
 	})
-	if a.tokens, err = auth.OpenTokens(ctx, js, replicas, keys, o.Provider); err != nil {
+	if a.tokens, err = auth.OpenTokens(ctx, js, replicas, keys, a.meters.refresher(o.Provider)); err != nil {
 		return nil, err
 	}
 	if o.Users, err = auth.OpenUsers(ctx, js, replicas); err != nil {
@@ -211,7 +212,7 @@ func (a *app) signIn(ctx context.Context, keys *auth.Keyring) (*handlers.Options
 func (a *app) saving(ctx context.Context, keys *auth.Keyring, o *handlers.Options) (err error) {
 	// Not with ctx: what runs is stored and handed over after the signal to stop; close ends it.
 	a.store, err = transfer.OpenStore(context.WithoutCancel(ctx), a.node.JetStream(), a.node.Conn(), transfer.StoreOptions{
-		Replicas: a.node.Replicas(), Sealer: keys, Retention: a.Retention,
+		Replicas: a.node.Replicas(), Sealer: keys, Retention: a.Retention, Ended: a.meters.ended,
 	})
 	if err != nil {
 		return fmt.Errorf("open the transfers: %w", err)
@@ -224,6 +225,7 @@ func (a *app) saving(ctx context.Context, keys *auth.Keyring, o *handlers.Option
 		Client: a.client, Native: a.Native, Memory: memory, Stall: a.NativeStall, MaxBytes: int64(a.MaxBytes), Source: a.source, Log: a.log,
 	})
 	a.runner = transfer.NewRunner(a.store, saver, transfer.RunnerOptions{Instance: a.instance(), Log: a.log})
+	a.meters.watch(a.runner)
 	o.Store, o.Runner, o.Saver, o.Client, o.Native, o.Ready = a.store, a.runner, saver, a.client, saver.NativeState, a.ready
 	return nil
 }
@@ -339,7 +341,6 @@ func (a *app) listenMetrics() (net.Listener, error) {
 
 // serveMetrics serves /metrics until ctx ends.
 func (a *app) serveMetrics(ctx context.Context, g *errgroup.Group, ln net.Listener) {
-	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{}))
 	a.listen(ctx, g, &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}, ln)

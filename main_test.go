@@ -157,6 +157,7 @@ func (p *program) signIn(t *testing.T, login string) *caller {
 type seen struct {
 	ID, State, Route, Name string
 	Item                   *struct {
+		ID     string
 		Size   int64
 		WebURL string
 	}

@@ -29,7 +29,15 @@ type Config struct {
 	Hosts     []string     // hosts that monitor and upload URLs may have besides Microsoft's: see hostList
 	Graph     *http.Client // its Transport carries calls to Graph; nil: NewHTTPClient
 	Bare      *http.Client // its Transport carries calls to monitor and upload URLs; nil: a guarded one that dials public addresses only
+	Observe   func(Call)   // told of every call, for metrics; nil: nobody is
 	UserAgent string       // https://learn.microsoft.com/sharepoint/dev/general-development/how-to-avoid-getting-throttled-or-blocked-in-sharepoint-online asks for ISV|Company|App/1.0
+}
+
+// Call is what an observer learns of one HTTP request to Microsoft: nothing in it is anybody's.
+type Call struct {
+	Op     string        // in a few fixed words: "create folder"
+	Status int           // of the answer; 0: none came
+	Took   time.Duration // until the answer was read
 }
 
 // Graph is the drive part of Microsoft Graph; Client makes it speak for one person. It keeps
@@ -41,6 +49,7 @@ type Graph struct {
 	hosts     hostList
 	graph     http.RoundTripper
 	bare      http.RoundTripper
+	observe   func(Call)
 	userAgent string
 }
 
@@ -57,7 +66,10 @@ func New(config Config) (*Graph, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Graph{base: base, hosts: hosts, userAgent: config.UserAgent}
+	g := &Graph{base: base, hosts: hosts, observe: config.Observe, userAgent: config.UserAgent}
+	if g.observe == nil {
+		g.observe = func(Call) {}
+	}
 	if g.userAgent == "" {
 		g.userAgent = "NONISV|Skylift|Skylift/1.0"
 	}
@@ -219,8 +231,16 @@ func (g *Graph) callGraph(ctx context.Context, r request, token string) (answer,
 	return g.roundTrip(g.graph, req, r.op, r.stream, maxAnswer)
 }
 
-// roundTrip sends a request by one of the two ways out, with a deadline, and reads the answer.
+// roundTrip makes one observed HTTP request.
 func (g *Graph) roundTrip(way http.RoundTripper, req *http.Request, op string, stream *streamedBody, limit int64) (answer, error) {
+	begin := time.Now()
+	a, err := g.exchange(way, req, op, stream, limit)
+	g.observe(Call{op, a.status, time.Since(begin)})
+	return a, err
+}
+
+// exchange sends a request by one of the two ways out, with a deadline, and reads the answer.
+func (g *Graph) exchange(way http.RoundTripper, req *http.Request, op string, stream *streamedBody, limit int64) (answer, error) {
 	outer := req.Context()
 	ctx, cancel := context.WithTimeoutCause(outer, callTimeout, errTooSlow)
 	if stream != nil {

@@ -249,6 +249,39 @@ func (r *Runner) heardBell(m *nats.Msg) {
 	r.changed(owner, id)
 }
 
+// Load is how many transfers this instance holds, by what they do at the moment.
+type Load struct {
+	Queued  int            // wait for one of their account's places
+	Ready   int            // are due and wait for their turn
+	Working int            // are in a step
+	Resting int            // wait for their next look at Microsoft
+	Waiting map[Reason]int // are put aside
+}
+
+// Load counts what the runner holds.
+func (r *Runner) Load() Load {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	l := Load{Waiting: map[Reason]int{}}
+	for _, a := range r.accounts {
+		for _, n := range a.runs {
+			switch n.state {
+			case queued:
+				l.Queued++
+			case ready:
+				l.Ready++
+			case stepping, held:
+				l.Working++
+			case timed:
+				l.Resting++
+			case parked:
+				l.Waiting[n.reason]++
+			}
+		}
+	}
+	return l
+}
+
 // wakeSubject carries wake calls to all instances.
 const wakeSubject = "skylift.wake"
 

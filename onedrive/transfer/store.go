@@ -21,6 +21,7 @@ type StoreOptions struct {
 	Sealer    Sealer           // nil: records are stored in clear (tests only)
 	Retention time.Duration    // how long a final transfer stays on the list; 0: 30 days
 	Space     func() error     // not nil while only running transfers may write; natsd.Node.Space; nil: always room
+	Ended     func(Transfer)   // told of each transfer that this process ended, for metrics; nil: nobody is
 	Now       func() time.Time // nil: time.Now
 
 	at func(point string) // for tests: called at each named point of the work
@@ -305,6 +306,9 @@ func (s *Store) put(ctx context.Context, t *Transfer) error {
 		return fmt.Errorf("store transfer %s: %w", t.ID, err)
 	}
 	t.Revision = rev
+	if t.State.Final() && s.opt.Ended != nil {
+		s.opt.Ended(*t)
+	}
 	return nil
 }
 
