@@ -48,7 +48,7 @@ func openCodes(ctx context.Context, js jetstream.JetStream, replicas int, purpos
 }
 
 func (c *codes) issue(ctx context.Context, user User, name, challenge string) (string, error) {
-	if !validToken("", challenge) {
+	if !ValidChallenge(challenge) {
 		return "", ErrBadChallenge
 	}
 	code := randomToken("")
@@ -87,6 +87,9 @@ func (c *codes) redeem(ctx context.Context, code, verifier string) (codeRecord, 
 	}
 	return record, nil
 }
+
+// ValidChallenge checks the form of an S256 challenge: 32 bytes in base64url (RFC 7636 §4.2).
+func ValidChallenge(challenge string) bool { return validToken("", challenge) }
 
 // validVerifier checks the form of RFC 7636 §4.1.
 func validVerifier(verifier string) bool {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"skylift/auth"
 	"skylift/views"
 )
 
@@ -45,17 +46,14 @@ type connectRequest struct {
 	redirect, state, challenge, name string
 }
 
-var (
-	connectState     = regexp.MustCompile(`^[A-Za-z0-9._~-]{16,200}$`)
-	connectChallenge = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`) // an S256 challenge, RFC 7636 §4.2
-)
+var connectState = regexp.MustCompile(`^[A-Za-z0-9._~-]{16,200}$`)
 
 // parseConnect reads and judges a request. Nothing of a wrong one is followed or shown.
 func parseConnect(v url.Values) (connectRequest, error) {
 	r := connectRequest{v.Get("redirect_uri"), v.Get("state"), v.Get("code_challenge"), strings.TrimSpace(cut(v.Get("name"), 80))}
 	method := v.Get("code_challenge_method")
 	ok := extensionRedirects[r.redirect] && connectState.MatchString(r.state) &&
-		connectChallenge.MatchString(r.challenge) && (method == "" || method == "S256")
+		auth.ValidChallenge(r.challenge) && (method == "" || method == "S256")
 	if !ok {
 		return connectRequest{}, bad("connectInvalid")
 	}

@@ -124,7 +124,7 @@ func (h *Handler) handOver(c echo.Context, o views.Handover) error {
 
 // handoffChallenge checks an S256 challenge.
 func handoffChallenge(s string) (string, error) {
-	if !connectChallenge.MatchString(s) {
+	if !auth.ValidChallenge(s) {
 		return "", bad("handoffInvalid")
 	}
 	return s, nil

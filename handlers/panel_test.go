@@ -249,9 +249,12 @@ func TestAttacksOnTheHandoff(t *testing.T) {
 	})
 	t.Run("a challenge that is none is refused", func(t *testing.T) {
 		s := setup(t, many)
-		for _, c := range []string{"", "x", strings.Repeat("a", 42), strings.Repeat("a", 44), strings.Repeat("a", 42) + "'", "javascript:alert(1)"} {
-			s.browser().get("/auth/panel?c=" + url.QueryEscape(c)).want(400)
-			s.browser().get("/auth/panel/start?c=" + url.QueryEscape(c)).want(400)
+		b := s.signIn(robin)
+		for _, c := range []string{"", "x", strings.Repeat("A", 42), strings.Repeat("A", 44), strings.Repeat("A", 42) + "'", strings.Repeat("a", 43) /* its last bits fit no bytes */, "javascript:alert(1)"} {
+			for _, path := range []string{"/auth/panel", "/auth/panel/start", "/auth/office"} {
+				s.browser().get(path + "?c=" + url.QueryEscape(c)).want(400)
+			}
+			b.form("/auth/panel", "c", c).want(400)
 		}
 	})
 	t.Run("the code reaches no address and no log", func(t *testing.T) {
