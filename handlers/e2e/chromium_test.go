@@ -15,6 +15,7 @@ import (
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/cdproto/target"
 	"github.com/chromedp/chromedp"
 )
 
@@ -63,6 +64,7 @@ func chromiumOptions(profile string, extra ...chromedp.ExecAllocatorOption) []ch
 type Page struct {
 	t   testing.TB
 	ctx context.Context
+	id  target.ID // of a window that the browser opened itself; see waitTarget
 
 	mu       sync.Mutex
 	problems []string

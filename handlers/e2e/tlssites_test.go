@@ -19,6 +19,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -135,15 +136,24 @@ func waitTarget(t testing.TB, browser context.Context, kind, part string) *Page 
 		}
 		return false
 	})
-	return attach(t, browser, &Page{}, chromedp.WithTargetID(id))
+	return attach(t, browser, &Page{id: id}, chromedp.WithTargetID(id))
 }
 
-// waitNoTarget waits until no page's address contains part.
+// WaitClosed waits until a window that waitTarget found is gone.
+func (p *Page) WaitClosed(browser context.Context) {
+	p.t.Helper()
+	eventually(p.t, "the window to close", func() bool {
+		return !slices.ContainsFunc(targets(p.t, browser), func(info *target.Info) bool { return info.TargetID == p.id })
+	})
+}
+
+// waitNoTarget waits until no page's address contains part. A page on its way somewhere has no
+// address for a moment and may come to it yet.
 func waitNoTarget(t testing.TB, browser context.Context, part string) {
 	t.Helper()
 	eventually(t, "no window at "+part, func() bool {
 		for _, info := range targets(t, browser) {
-			if info.Type == "page" && strings.Contains(info.URL, part) {
+			if info.Type == "page" && (info.URL == "" || strings.Contains(info.URL, part)) {
 				return false
 			}
 		}
