@@ -246,3 +246,20 @@ func TestNoSecretReachesTheLog(t *testing.T) {
 		}
 	}
 }
+
+// What is wrong is said in words of the field, never in general ones.
+func TestAProblemSaysWhatToSendInstead(t *testing.T) {
+	b := setup(t).signIn(robin)
+	for body, want := range map[string]string{
+		`{}`:                               "There is no address.",
+		`{"sourceUrl":"tabby.jpg"}`:        "It must start with https:// or http://.",
+		`{"sourceUrl":"ftp://a.example/"}`: "Only addresses that start with https:// or http://",
+		`{"sourceUrl":"https://a.example/","conflictBehavior":"merge"}`: "Send rename, replace or fail.",
+		`{"sourceUrl":"https://a.example/","route":"native"}`:           "Only the route upload can be asked for",
+		`{"sourceUrl":"https://a.example/","size":-1}`:                  "a number of bytes",
+	} {
+		if got, _ := b.do("POST", "/api/v1/transfers", body, http.Header{"Content-Type": {"application/json"}}).want(400).json()["detail"].(string); !strings.Contains(got, want) {
+			t.Errorf("%s: %q, want %q", body, got, want)
+		}
+	}
+}

@@ -93,16 +93,19 @@ var requests = map[string]words{
 
 // fields are the words for what is wrong with one field of a transfer request.
 var fields = map[string]string{
-	"sourceUrl sourceRefused":  "Skylift does not fetch from this address: only public web addresses can be saved.",
-	"sourceUrl sourceTooLarge": "Too large to be sent as text. Paste or drop the picture itself.",
-	"sourceUrl emptyFile":      "There is nothing in it.",
-	"sourceUrl invalidRequest": "This is not a web address.",
-	"size emptyFile":           "The file is empty.",
-	"size sourceTooLarge":      "The file is larger than OneDrive takes.",
-	"name invalidRequest":      "This name cannot be used.",
-	"folderId invalidRequest":  "This is not a folder.",
-	"driveId invalidRequest":   "This is not a drive.",
-	"cursor invalidRequest":    "This is not a cursor of this list.",
+	"sourceUrl sourceRefused":         "Skylift does not fetch from this address: only public web addresses can be saved.",
+	"sourceUrl sourceTooLarge":        "Too large to be sent as text. Paste or drop the picture itself.",
+	"sourceUrl emptyFile":             "There is nothing in it.",
+	"sourceUrl invalidRequest":        "This is not a web address.",
+	"size emptyFile":                  "The file is empty.",
+	"size sourceTooLarge":             "The file is larger than OneDrive takes.",
+	"name invalidRequest":             "This name cannot be used.",
+	"folderId invalidRequest":         "This is not a folder.",
+	"driveId invalidRequest":          "This is not a drive.",
+	"size invalidRequest":             "The size is a number of bytes, 0 or more.",
+	"route invalidRequest":            "Only the route upload can be asked for; Skylift finds the others by itself.",
+	"conflictBehavior invalidRequest": "Send rename, replace or fail.",
+	"cursor invalidRequest":           "This is not a cursor of this list.",
 }
 
 // Reasons why a sign-in failed, as pages.
@@ -159,6 +162,8 @@ func refusedWords(address string) string {
 	scheme, rest, ok := strings.Cut(address, "://")
 	host, _, _ := strings.Cut(rest, "/")
 	switch {
+	case address == "":
+		return "There is no address."
 	case len(address) > transfer.MaxURL:
 		return "This address is too long: at most " + strconv.Itoa(transfer.MaxURL) + " characters fit."
 	case !ok && !strings.Contains(address, ":"):

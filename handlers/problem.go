@@ -28,10 +28,10 @@ func problemOf(err error) problem {
 	p := problem{Type: "about:blank", Title: w.what, Status: w.status, Detail: w.did, Code: code, Advice: w.do}
 	var field *transfer.RequestError
 	var judged *apiError
-	switch {
-	case errors.As(err, &field):
+	if errors.As(err, &field) {
 		p.Field, p.Detail, p.Status = field.Field, fieldWords(field), http.StatusBadRequest
-	case errors.As(err, &judged) && judged.field != "":
+	}
+	if errors.As(err, &judged) && judged.field != "" {
 		p.Field = judged.field
 		if judged.said != "" {
 			p.Detail = judged.said

@@ -230,10 +230,15 @@ func (h *Handler) submit(ctx context.Context, userID string, o order, requests [
 
 // checkRequest looks at the form of a request and at whether its source may be fetched at all.
 func (h *Handler) checkRequest(r *transfer.Request) error {
-	if err := r.Validate(); err != nil {
-		return err
+	err := r.Validate()
+	if err == nil {
+		err = h.o.Saver.Check(*r)
 	}
-	return h.o.Saver.Check(*r)
+	var field *transfer.RequestError
+	if errors.As(err, &field) && field.Code == "sourceRefused" {
+		return &apiError{code: field.Code, field: field.Field, said: refusedWords(r.SourceURL), cause: err}
+	}
+	return err
 }
 
 // lineKey makes an order that is sent twice (a reload, a double click) the same transfers.
@@ -257,7 +262,7 @@ func (h *Handler) ordered(c echo.Context, o order, form views.SaveForm, folder t
 				v.Open = r.earlier.Item.WebURL
 			}
 		case r.err != nil:
-			v.Tone, v.Said = views.Bad, lineWords(r.err, r.line.text)
+			v.Tone, v.Said = views.Bad, lineWords(r.err)
 			keep = append(keep, r.line.number)
 		default:
 			form.Started++
@@ -279,12 +284,13 @@ func (h *Handler) ordered(c echo.Context, o order, form views.SaveForm, folder t
 }
 
 // lineWords say what is wrong with one line.
-func lineWords(err error, address string) string {
+func lineWords(err error) string {
+	var judged *apiError
 	var field *transfer.RequestError
-	if errors.As(err, &field) {
-		if field.Field == "sourceUrl" && field.Code == "sourceRefused" {
-			return refusedWords(address)
-		}
+	switch {
+	case errors.As(err, &judged) && judged.said != "":
+		return judged.said
+	case errors.As(err, &field):
 		return fieldWords(field)
 	}
 	_, w := judge(err)
