@@ -62,7 +62,10 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		return err
 	}
 	ln, err := net.Listen("tcp", s.Listen)
-	if err != nil {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("%sLISTEN: another program listens on %s: end it, or choose another address, such as -listen localhost:8088", prefix, s.Listen)
+	case err != nil:
 		return fmt.Errorf("%sLISTEN: %w", prefix, err)
 	}
 	defer ln.Close()

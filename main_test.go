@@ -249,6 +249,18 @@ func TestATakenMetricsAddressIsFoundBeforeAnythingIsAnnounced(t *testing.T) {
 	}
 }
 
+func TestATakenAddressSaysWhatToDo(t *testing.T) {
+	taken, err := net.Listen("tcp", "localhost:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	err = run(t.Context(), []string{"-listen", taken.Addr().String(), "-data", natsd.Memory, "-metrics", ""}, nil, io.Discard, io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "choose another address") {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestTheStandInIsGoneOnceAClientIDIsSet(t *testing.T) {
 	for _, tt := range []struct {
 		mode   string
