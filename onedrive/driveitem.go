@@ -10,7 +10,7 @@ import (
 )
 
 // itemFields is what is asked of each item: nothing that Skylift does not read.
-const itemFields = "id,name,size,webUrl,eTag,cTag,createdDateTime,lastModifiedDateTime,parentReference,file,folder,package,remoteItem,root"
+const itemFields = "id,name,size,webUrl,eTag,cTag,createdDateTime,lastModifiedDateTime,parentReference,file,folder,image,package,remoteItem,root"
 
 // Item looks an item up by its id.
 // https://learn.microsoft.com/graph/api/driveitem-get

@@ -34,6 +34,7 @@ type DriveItem struct {
 	ParentReference      ItemReference `json:"parentReference"`
 	File                 *File         `json:"file"`
 	Folder               *Folder       `json:"folder"`
+	Image                *Image        `json:"image"`
 	Package              *Package      `json:"package"`
 	RemoteItem           *RemoteItem   `json:"remoteItem"`
 	Root                 *struct{}     `json:"root"`
@@ -56,6 +57,12 @@ type File struct {
 		SHA1Hash     string `json:"sha1Hash"`
 		SHA256Hash   string `json:"sha256Hash"`
 	} `json:"hashes"`
+}
+
+// Image is the facet of a file that OneDrive has seen to be a picture; it may come some time after the file.
+type Image struct {
+	Width  int `json:"width"`
+	Height int `json:"height"`
 }
 
 // Folder is the facet of a DriveItem that has children.

@@ -62,6 +62,24 @@ func (s *Server) Content(login, path string) ([]byte, bool) {
 	return it.blob.bytes()
 }
 
+// Uploads is how many upload sessions of an account's drive are open: their bytes lie there for a
+// day, and on work drives they block the name (microsoft.md §4.4).
+func (s *Server) Uploads(login string) int {
+	d := s.driveOf(s.account(login))
+	if d == nil {
+		return 0
+	}
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	n := 0
+	for _, u := range d.sessions {
+		if s.now().Before(u.expiry()) {
+			n++
+		}
+	}
+	return n
+}
+
 // PutFile puts a file into an account's drive, folders above it included, as somebody else with
 // access would.
 func (s *Server) PutFile(login, path string, content []byte) {

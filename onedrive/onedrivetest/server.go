@@ -5,6 +5,8 @@ package onedrivetest
 import (
 	"context"
 	"fmt"
+	"net"
+	"net/http"
 	"net/http/httptest"
 	"sync"
 	"testing"
@@ -30,16 +32,31 @@ func NewServer(t testing.TB, options ...fakegraph.Options) *Server {
 	if len(options) > 0 {
 		o = options[0]
 	}
+	return serve(t, o, httptest.NewUnstartedServer(nil), onedrive.Config{})
+}
+
+// NewServerOn starts a stand-in on a listener that need not be one of the network's. Way carries
+// what the Graph client sends.
+func NewServerOn(t testing.TB, l net.Listener, way http.RoundTripper, o fakegraph.Options) *Server {
+	t.Helper()
+	client := &http.Client{Transport: way}
+	return serve(t, o, &httptest.Server{Listener: l, Config: &http.Server{}}, onedrive.Config{Graph: client, Bare: client})
+}
+
+func serve(t testing.TB, o fakegraph.Options, server *httptest.Server, config onedrive.Config) *Server {
+	t.Helper()
 	if o.Prefix == "" {
 		o.Prefix = "/microsoft"
 	}
 	s := &Server{Server: fakegraph.New(o)}
-	server := httptest.NewServer(s.Server)
+	server.Config.Handler = s.Server
+	server.Start()
 	t.Cleanup(server.Close)
 	t.Cleanup(s.Server.Close)
 	s.URL = server.URL + o.Prefix
 	s.LoginURL, s.GraphURL = s.URL, s.URL+"/v1.0"
-	graph, err := onedrive.New(onedrive.Config{GraphURL: s.GraphURL})
+	config.GraphURL = s.GraphURL
+	graph, err := onedrive.New(config)
 	if err != nil {
 		t.Fatalf("onedrive.New: %v", err)
 	}

@@ -148,6 +148,13 @@ func (r *saving) ask(ctx context.Context, u *url.URL, f *facts) (*resource, erro
 		return nil, err
 	}
 	k := kindOfType(res.contentType)
+	if name := cmpOr(nameFromDisposition(res.disposition), nameFromURL(res.url)); k.unsure(extension(name)) {
+		// The name depends on what the file really is, and only its first bytes tell.
+		if again, head, err := r.s.opt.Source.probe(ctx, visit{url: u, owner: r.t.Owner}, true); err == nil {
+			res, k = again, sniff(head, again.contentType)
+			res.seen, res.contentType = k, k.mime
+		}
+	}
 	f.page = k.page() && !pageWanted(r.t, res.disposition, u) || standIn(u, res, k, nil)
 	f.page = f.page || res.size == 0 // empty, or an answer to HEAD that says nothing: the bytes have to be seen
 	f.size = res.size

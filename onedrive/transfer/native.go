@@ -25,7 +25,7 @@ const (
 func (r *saving) native(ctx context.Context, u *url.URL, res *resource) (Next, error) {
 	t := r.t
 	if !t.NameGiven {
-		t.Work.Wanted = nameOf(t, u, res, kindOfType(res.contentType))
+		t.Work.Wanted = nameOf(t, u, res, res.kind())
 	}
 	name, err := r.claimName(ctx, onedrive.SafeName(t.Work.Wanted), true)
 	if err != nil {

@@ -243,6 +243,11 @@ func (r *saving) nameGone(ctx context.Context, sum string) (Next, bool, error) {
 		next, err := r.verifySum(ctx, sum)
 		return next, true, err
 	}
+	if t.ConflictBehavior != onedrive.Rename && err != nil {
+		// Nothing has the name but an upload session of which nobody heard: it lasts a day (microsoft.md §4.4).
+		next, err := r.locked(ctx)
+		return next, true, err
+	}
 	if t.ConflictBehavior != onedrive.Rename {
 		next, err := r.fail(ctx, "nameAlreadyExists", "")
 		return next, true, err

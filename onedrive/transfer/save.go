@@ -233,9 +233,9 @@ func (r *saving) park(reason Reason, after time.Duration) (Next, error) {
 const (
 	maxSourceErrors = 5                // in a row without progress: then the source is given up
 	maxQuickErrors  = 4                // of OneDrive in a row: then the transfer parks
-	maxAge          = 48 * time.Hour   // of a transfer that has been parked offline
+	maxAge          = 48 * time.Hour   // of a transfer that has been parked offline or for a lock
 	fullWait        = 10 * time.Minute // until a full OneDrive is asked again
-	lockedWait      = time.Minute
+	lockedWait      = time.Minute      // at first until a locked file is tried again
 )
 
 // trouble decides what an error means for the transfer: wait, park, fail, or (unknown) the runner's own budget.
@@ -258,7 +258,7 @@ func (r *saving) trouble(ctx context.Context, err error) (Next, error) {
 		r.dropSession(ctx)
 		return r.park(OneDriveFull, fullWait)
 	case errors.Is(err, onedrive.ErrLocked):
-		return r.park(Locked, lockedWait)
+		return r.locked(ctx)
 	case errors.Is(err, onedrive.ErrUnavailable):
 		return r.offline(ctx, graph)
 	}
@@ -305,6 +305,15 @@ func (r *saving) throttled(e *onedrive.Error) (Next, error) {
 	}
 	r.park(Throttled, wait)
 	return Next{After: wait, Throttled: wait, Park: true}, nil
+}
+
+// locked waits for a file or a name that something else holds: the longer, the longer it took already.
+func (r *saving) locked(ctx context.Context) (Next, error) {
+	age := r.s.opt.Now().Sub(r.t.Created)
+	if age > maxAge {
+		return r.fail(ctx, "resourceLocked", "")
+	}
+	return r.park(Locked, min(max(age/4, lockedWait), time.Hour))
 }
 
 func (r *saving) offline(ctx context.Context, e *onedrive.Error) (Next, error) {

@@ -1,24 +1,38 @@
 package transfer
 
 import (
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"skylift/onedrive"
 	"skylift/onedrive/fakegraph"
 )
 
-// sourceKinds are all kinds of sources with the end that each must take, whatever the account.
-var sourceKinds = []struct {
+// sourceKind is a kind of source with the end that it must take, whatever the account.
+type sourceKind struct {
 	path, page string
-	name       string // on the drive
+	name       string // on the drive; empty: not foretold
 	content    []byte
 	code       string // of the failure
 	relayOnly  bool   // no account fetches it by itself
-}{
+}
+
+var dot = []byte("GIF89a\x01\x00\x01\x00\x80\x00\x00\xff\xff\xff\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;")
+
+var sourceKinds = []sourceKind{
 	{path: "/tabby.jpg", name: "tabby.jpg", content: tabby},
 	{path: "/tabby.jpg?w=10&sig=secret#top", name: "tabby.jpg", content: tabby},
 	{path: "/photo", name: "photo.jpg", content: tabby},
-	{path: "/image.php?id=7", name: "", content: whisker},
-	{path: "/wrong.jpg", name: "", content: whisker},
+	{path: "/image.php?id=7", name: "image.png", content: whisker},
+	{path: "/other.jpg", name: "other.png", content: whisker},
+	{path: "/wrong.jpg", content: whisker},
 	{path: "/download", name: "Kätzchen.jpg", content: tabby},
 	{path: "/moved", name: "tabby.jpg", content: tabby},
 	{path: "/nohead.jpg", name: "nohead.jpg", content: tabby},
@@ -26,25 +40,50 @@ var sourceKinds = []struct {
 	{path: "/larger.bin", name: "larger.bin", content: larger},
 	{path: "/chunked.bin", name: "chunked.bin", content: middle},
 	{path: "/chunkedlarge.bin", name: "chunkedlarge.bin", content: large},
+	{path: "/noranges.bin", name: "noranges.bin", content: large},
+	{path: "/drops.bin", name: "drops.bin", content: large, relayOnly: true},
+	{path: "data:image/gif;base64,R0lGODlhAQABAIAAAP///wAAACwAAAAAAQABAAACAkQBADs=", content: dot, relayOnly: true},
 	{path: "/guarded.jpg", page: "/gallery.html", name: "guarded.jpg", content: tabby, relayOnly: true},
 	{path: "/guarded.jpg", code: codeSourceNotAFile, relayOnly: true},
 	{path: "/article.html", name: "article.html", content: page},
 	{path: "/login.jpg", code: codeSourceNotAFile, relayOnly: true},
+	{path: "/sneaky.jpg", code: codeSourceNotAFile},
 	{path: "/empty.jpg", code: codeEmptyFile},
 	{path: "/gone.jpg", code: codeSourceNotFound},
 	{path: "/private.jpg", code: codeSourceUnauthorized},
 	{path: "/broken.jpg", code: codeSourceUnavailable},
 	{path: "/short.jpg", code: codeSizeMismatch},
+	{path: "/inside", code: codeSourceRefused},
+	{path: "/evil/slow.bin", code: codeSourceTooSlow},
+	{path: "/evil/stalled.bin", code: codeSourceTooSlow},
+	{path: "/evil/silent.bin", code: codeSourceUnavailable},
+	{path: "/evil/endless.bin", code: codeSourceTooLarge},
+	{path: "/evil/headers.bin", code: codeSourceUnavailable},
+	{path: "/evil/huge.bin", code: codeSourceTooLarge},
+	{path: "/evil/round.bin", code: codeSourceUnavailable},
 }
 
-// tempers are the ways in which an account's OneDrive takes the native call, with the code for
-// which the native route is left and the route by which files arrive.
-var tempers = []struct {
+// String is the kind in a table.
+func (k sourceKind) String() string {
+	path, _, _ := strings.Cut(k.path, ";")
+	if k.page != "" {
+		return path + " with Referer"
+	}
+	return path
+}
+
+func (k sourceKind) evil() bool { return strings.HasPrefix(k.path, "/evil/") }
+
+// temper is a way in which an account's OneDrive takes the native call, with the code for which
+// the native route is left and the route by which files arrive.
+type temper struct {
 	what, login string
 	change      func(*fakegraph.Conduct)
 	route       Route
 	why         string
-}{
+}
+
+var tempers = []temper{
 	{"fetches", robin, nil, Native, ""},
 	{"retired", kim, nil, Relay, reasonRefused},
 	{"work account", alex, nil, Relay, reasonWork},
@@ -63,60 +102,220 @@ var tempers = []struct {
 	}, Relay, reasonRefused},
 }
 
-// Every kind of source with every kind of account: the end is true on the drive.
-func TestEverySourceWithEveryTemper(t *testing.T) {
-	for _, temper := range tempers {
-		t.Run(temper.what, func(t *testing.T) {
-			t.Parallel()
-			for _, kind := range sourceKinds {
-				w := newWorld(t)
-				if temper.change != nil {
-					w.ms.SetConduct(temper.login, temper.change)
-				}
-				r := Request{SourceURL: kind.path}
-				if kind.page != "" {
-					r.PageURL = w.web.URL + kind.page
-				}
-				tr := w.drive(t, w.ask(t, temper.login, r))
-				w.checkEnd(t, temper.route, temper.why, tr, kind.name, kind.content, kind.code, kind.relayOnly)
-			}
-		})
-	}
+// cell is one transfer of the tables: a source, an account, and what goes wrong meanwhile.
+type cell struct {
+	kind     sourceKind
+	temper   temper
+	behavior onedrive.ConflictBehavior
+	hit      hit // the zero value hits nothing
 }
 
-func (w *world) checkEnd(t *testing.T, route Route, why string, tr *Transfer, name string, content []byte, code string, relayOnly bool) {
+// ran is what became of a cell.
+type ran struct {
+	w      *world
+	tr     *Transfer
+	hits   int
+	phases []fakegraph.Phase // that it passed through, each once
+	asked  int               // requests to Microsoft
+	parked []Reason          // waits that somebody has to end
+	took   time.Duration
+}
+
+// run takes the cell's transfer to its end. It must be called in a bubble, which makes sure that no
+// goroutine is left.
+func (c cell) run(t *testing.T) *ran {
+	r := &ran{}
+	var mu sync.Mutex
+	spoil := func(req *http.Request) error {
+		mu.Lock()
+		defer mu.Unlock()
+		r.asked++
+		phase := phaseOf(req)
+		if !slices.Contains(r.phases, phase) {
+			r.phases = append(r.phases, phase)
+		}
+		if c.hit.before == nil || phase != c.hit.fault.Phase || r.hits >= c.hit.fault.Times {
+			return nil
+		}
+		r.hits++
+		return c.hit.before
+	}
+	w := newWorldInABubble(t, spoil, func(o *SaverOptions, src *SourceOptions) { o.Buffers, src.MaxBytes = 2<<20, 16<<20 })
+	r.w = w
+	hostile(w.web)
+	if c.temper.change != nil {
+		w.ms.SetConduct(c.temper.login, c.temper.change)
+	}
+	order := c.hit.order(w, func() { mu.Lock(); r.hits++; mu.Unlock() })
+	request := Request{SourceURL: c.kind.path, ConflictBehavior: c.behavior}
+	if c.kind.page != "" {
+		request.PageURL = w.web.URL + c.kind.page
+	}
+	began := time.Now()
+	r.tr = w.ask(t, c.temper.login, request)
+	r.follow(t)
+	r.took = time.Since(began)
+	if order != nil {
+		r.hits = order.Hits()
+	}
+	return r
+}
+
+// follow is the runner and the person: it goes on with what waits for somebody as if they had come.
+func (r *ran) follow(t *testing.T) {
+	for range 12 {
+		r.w.drive(t, r.tr)
+		if r.tr.State.Final() {
+			return
+		}
+		r.parked = append(r.parked, r.tr.Reason)
+		time.Sleep(max(time.Minute, time.Until(r.tr.Due)))
+	}
+	t.Errorf("waits for ever: %+v", r.tr)
+}
+
+// end is where it ended, in a word or two.
+func (r *ran) end() string {
+	s := string(r.tr.Route)
+	if r.tr.State == Failed {
+		s = r.tr.Failure.Code
+	} else if r.tr.RouteReason != "" {
+		s += " (" + r.tr.RouteReason + ")"
+	}
+	for _, reason := range r.parked {
+		s = string(reason) + ", " + s
+	}
+	return s
+}
+
+// check holds the end against the truth on the drive and against what must never happen.
+func (r *ran) check(t *testing.T, c cell) {
 	t.Helper()
-	if counts := w.ms.Counts(); counts["bearerOnMonitor"]+counts["bearerOnUpload"] != 0 || counts["postSourceUrl"] > 1 {
-		t.Errorf("%s: %v", tr.SourceURL, counts)
+	if counts := r.w.ms.Counts(); counts["bearerOnMonitor"]+counts["bearerOnUpload"]+counts["bearerOnFinished"] != 0 || counts["postSourceUrl"] > 1 {
+		t.Errorf("%v", counts)
 	}
-	if route == "" && len(content) > 4<<20 {
-		return // an upload URL that points elsewhere is refused; that it ended is all
+	if strays := r.w.wire.dialled(); len(strays) > 0 {
+		t.Errorf("dialled %v", strays)
 	}
-	if code != "" {
-		if tr.State != Failed || tr.Failure.Code != code {
-			t.Errorf("%s: %s by %s (%s), %+v; want %s", tr.SourceURL, tr.State, tr.Route, tr.RouteReason, tr.Failure, code)
+	files := r.w.ms.Files(r.tr.Owner)
+	switch {
+	case r.tr.State == Completed:
+		name := c.kind.name
+		if name != "" && c.blocked() {
+			name = r.tr.Name
 		}
-		if n := len(w.ms.Files(tr.Owner)) - w.seeded(t, tr.Owner); n != 0 {
-			t.Errorf("%s: %d files are left", tr.SourceURL, n)
+		if r.w.check(t, r.tr, name, c.kind.content); len(files) != 1 {
+			t.Errorf("%d files: %v", len(files), files)
 		}
-		return
+	case len(files) > 0:
+		t.Errorf("%s, but there is %v", r.end(), files)
 	}
-	w.check(t, tr, name, content)
-	if n := w.count(tr.Owner, content); n != 1 {
-		t.Errorf("%s: %d copies", tr.SourceURL, n)
+	lost := 0 // sessions of whose address nobody has heard
+	if c.hit.fault.Phase == fakegraph.PhaseSession && c.hit.unheard() && r.took < 24*time.Hour {
+		lost = r.hits
 	}
-	if route != "" && !relayOnly && (tr.Route != route || tr.RouteReason != why) {
-		t.Errorf("%s: by %s (%s); want %s (%s)", tr.SourceURL, tr.Route, tr.RouteReason, route, why)
+	if n := r.w.ms.Uploads(r.tr.Owner); n > lost && c.temper.what != "points its addresses elsewhere" {
+		t.Errorf("%d upload sessions are left", n)
+	}
+	if r.asked > 120+8*int(r.took.Hours()) || r.took > maxAge+time.Hour {
+		t.Errorf("%d requests to Microsoft, %v", r.asked, r.took)
 	}
 }
 
-// seeded is how many files a fresh drive of the account holds.
-func (w *world) seeded(t *testing.T, login string) int {
-	return len(newWorldFiles(t, login))
+// blocked reports a name that a session holds of which nobody has heard: work accounts allow one
+// at a time, so the file is saved under the next name.
+func (c cell) blocked() bool {
+	return c.behavior == onedrive.Rename && c.temper.login == alex && c.hit.fault.Phase == fakegraph.PhaseSession && c.hit.unheard()
 }
 
-func newWorldFiles(t *testing.T, login string) []fakegraph.File {
-	s := fakegraph.New(fakegraph.Options{})
-	defer s.Close()
-	return s.Files(login)
+// phaseOf is the phase of a request, as the stand-in calls it.
+func phaseOf(r *http.Request) fakegraph.Phase {
+	path := r.URL.Path
+	switch {
+	case strings.Contains(path, "/monitor/"):
+		return fakegraph.PhaseMonitor
+	case strings.HasSuffix(path, "/uploadSession") && r.Method == http.MethodGet:
+		return fakegraph.PhaseUploadStatus
+	case strings.HasSuffix(path, "/uploadSession") && r.Method == http.MethodPut:
+		var first, last, total int64
+		fmt.Sscanf(r.Header.Get("Content-Range"), "bytes %d-%d/%d", &first, &last, &total)
+		switch {
+		case first == 0:
+			return fakegraph.PhaseFragmentFirst
+		case last == total-1:
+			return fakegraph.PhaseFragmentLast
+		}
+		return fakegraph.PhaseFragmentMiddle
+	case strings.HasSuffix(path, "/uploadSession"):
+		return fakegraph.PhaseUploadCancel
+	case strings.HasSuffix(path, "/createUploadSession"):
+		return fakegraph.PhaseSession
+	case strings.HasSuffix(path, "/content"):
+		return fakegraph.PhasePut
+	case strings.HasSuffix(path, "/children") && r.Method == http.MethodPost:
+		return fakegraph.PhaseNative
+	case r.Method == http.MethodDelete:
+		return fakegraph.PhaseDelete
+	case strings.HasSuffix(path, "/drive"):
+		return fakegraph.PhaseDrive
+	}
+	return fakegraph.PhaseItem
+}
+
+// Every kind of source with every kind of account: the end is true on the drive. testdata/ends.md
+// shows which route each takes.
+func TestEverySourceWithEveryTemper(t *testing.T) {
+	table := newGrid("ends.md", "source")
+	t.Run("all", func(t *testing.T) {
+		for _, temper := range tempers {
+			for _, kind := range sourceKinds {
+				c := cell{kind: kind, temper: temper}
+				t.Run(temper.what+"/"+kind.String(), func(t *testing.T) {
+					sample(t, 8)
+					t.Parallel()
+					synctest.Test(t, func(t *testing.T) {
+						r := c.run(t)
+						r.check(t, c)
+						c.checkClean(t, r)
+						table.set(kind.String(), temper.what, r.end())
+					})
+				})
+			}
+		}
+	})
+	table.compare(t)
+}
+
+// checkClean judges the end of a cell in which nothing went wrong on the way.
+func (c cell) checkClean(t *testing.T, r *ran) {
+	switch {
+	case c.temper.route == "" && r.tr.State == Failed && r.tr.Failure.Code == codeInternal:
+		// Fetched natively it arrives; an upload URL that points elsewhere is refused.
+		if c.kind.path == "/tabby.jpg" {
+			t.Errorf("%s", r.end())
+		}
+	case c.kind.code != "":
+		if r.tr.State != Failed || r.tr.Failure.Code != c.kind.code {
+			t.Errorf("%s; want %s", r.end(), c.kind.code)
+		}
+	case r.tr.State != Completed || len(r.parked) > 0:
+		t.Errorf("%s; want completed", r.end())
+	case c.temper.route != "" && !c.kind.relayOnly && (r.tr.Route != c.temper.route || r.tr.RouteReason != c.temper.why):
+		t.Errorf("by %s; want %s (%s)", r.end(), c.temper.route, c.temper.why)
+	}
+}
+
+// more are sources that only the tables need.
+func (w *web) more() {
+	w.mux.HandleFunc("/noranges.bin", func(rw http.ResponseWriter, r *http.Request) {
+		rw.Header().Set("Content-Length", fmt.Sprint(len(large)))
+		if r.Method != http.MethodHead {
+			io.Copy(rw, strings.NewReader(string(large)))
+		}
+	})
+	w.mux.HandleFunc("/inside", func(rw http.ResponseWriter, r *http.Request) {
+		http.Redirect(rw, r, "http://169.254.169.254/latest/meta-data/", http.StatusFound)
+	})
+	w.file("/other.jpg", whisker, http.Header{"Content-Type": {"image/png"}})
+	w.dropAt("/drops.bin", large, len(large)*6/10, nil)
 }

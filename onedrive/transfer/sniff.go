@@ -147,6 +147,14 @@ func (k kind) mend(name string) string {
 	return name
 }
 
+// unsure reports a type, as announced, that leaves open what the extension of the name should be.
+func (k kind) unsure(ext string) bool {
+	if len(k.extensions) == 0 {
+		return ext == "" || slices.Contains(scriptExtensions, ext)
+	}
+	return k.image() && isImageExtension(ext) && !slices.Contains(k.extensions, ext)
+}
+
 func isImageExtension(ext string) bool {
 	return slices.ContainsFunc(kinds, func(k kind) bool { return k.image() && slices.Contains(k.extensions, ext) })
 }

@@ -133,8 +133,17 @@ type resource struct {
 	offset      int64       // where body begins
 	eTag        string      // strong only
 	contentType string      // as sent, without parameters
+	seen        kind        // by the first bytes, where somebody looked at them
 	disposition string      // as sent
 	redirected  bool
+}
+
+// kind is what the file is, as far as is known before its bytes come.
+func (r *resource) kind() kind {
+	if r.seen.mime != "" {
+		return r.seen
+	}
+	return kindOfType(r.contentType)
 }
 
 // open starts reading a source. The caller closes the body. With an offset it is a *SourceError

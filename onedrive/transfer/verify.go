@@ -64,6 +64,9 @@ func (r *saving) verifySum(ctx context.Context, sum string) (Next, error) {
 		return r.unverified(ctx, err)
 	}
 	v := judgeItem(t, item, sum)
+	if v == right && t.Route == Native && kindOfType(t.ContentType).image() && item.Image == nil {
+		v = r.judgeSource(ctx)
+	}
 	if v == right {
 		return r.done(ctx, item)
 	}
@@ -74,6 +77,20 @@ func (r *saving) verifySum(ctx context.Context, sum string) (Next, error) {
 		return r.trouble(ctx, err)
 	}
 	return r.fail(ctx, string(v), "")
+}
+
+// judgeSource looks at the first bytes of the source of a picture that OneDrive fetched by itself
+// and has not recognised as one: some servers send their sign-in page under a picture's type.
+func (r *saving) judgeSource(ctx context.Context) verdict {
+	u, err := ParseSourceURL(r.t.SourceURL)
+	if err != nil {
+		return right
+	}
+	res, head, err := r.s.opt.Source.probe(ctx, visit{url: u, owner: r.t.Owner}, true)
+	if err != nil || !sniff(head, res.contentType).page() {
+		return right
+	}
+	return aPage
 }
 
 // unverified is an item that could not be looked at. The file is there, so no answer makes a failure of it.
