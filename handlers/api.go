@@ -43,7 +43,8 @@ func (h *Handler) apiRoutes() []route {
 	return table
 }
 
-// apiMe serves GET /api/v1/me: who it is, their drive, and whether OneDrive fetches for them.
+// apiMe serves GET /api/v1/me: who it is, their drive, whether OneDrive fetches for them, and the
+// folder of transfers that name none.
 func (h *Handler) apiMe(c echo.Context) error {
 	ctx := c.Request().Context()
 	u, _ := user(c)
@@ -59,8 +60,17 @@ func (h *Handler) apiMe(c echo.Context) error {
 	if q := d.Quota; q != nil {
 		drive["quota"] = map[string]any{"total": q.Total, "used": q.Used, "remaining": q.Remaining, "state": q.State}
 	}
+	p, err := h.prefs(ctx, u.ID)
+	if err != nil {
+		return err
+	}
+	folder := transfer.Folder{DriveID: d.ID, Path: "/"}
+	if p.Folder != nil {
+		folder = *p.Folder
+	}
 	return c.JSON(http.StatusOK, map[string]any{
 		"id": u.ID, "displayName": u.Name, "userPrincipalName": u.Username, "drive": drive, "native": h.native(ctx, u.ID, d),
+		"folder": folderJSON(folder),
 	})
 }
 
@@ -105,7 +115,7 @@ func (h *Handler) apiSubmit(c echo.Context) error {
 // apiBatch serves POST /api/v1/transfers/batch: one bad line spoils no other.
 func (h *Handler) apiBatch(c echo.Context) error {
 	var in struct {
-		Transfers []transfer.Request `json:"transfers"`
+		Transfers []batchLine `json:"transfers"`
 	}
 	if err := readJSON(c, &in); err != nil {
 		return err
@@ -124,14 +134,19 @@ func (h *Handler) apiBatch(c echo.Context) error {
 	var keys []string
 	var at []int
 	for i := range in.Transfers {
-		if err := atTop(c, in.Transfers[i].ConflictBehavior); err != nil {
+		line := &in.Transfers[i]
+		if err := atTop(c, line.ConflictBehavior); err != nil {
 			return err
 		}
-		if err := targets.check(ctx, &in.Transfers[i]); err != nil {
+		lineKey, err := line.key(key, i)
+		if err == nil {
+			err = targets.check(ctx, &line.Request)
+		}
+		if err != nil {
 			answers[i] = problemOf(err)
 			continue
 		}
-		good, keys, at = append(good, in.Transfers[i]), append(keys, keyOfLine(key, i)), append(at, i)
+		good, keys, at = append(good, line.Request), append(keys, lineKey), append(at, i)
 	}
 	for i, s := range h.o.Store.SubmitBatch(ctx, who, good, keys) {
 		if s.Err != nil {
@@ -144,22 +159,37 @@ func (h *Handler) apiBatch(c echo.Context) error {
 	return c.JSON(http.StatusAccepted, map[string]any{"value": answers})
 }
 
-// keyOfLine is the key of one line of a batch. The space keeps it apart from every key that a
-// request can bring (see idempotencyKey).
-func keyOfLine(key string, i int) string {
-	if key == "" {
-		return ""
+// batchLine is one transfer of a batch.
+type batchLine struct {
+	transfer.Request
+	// IdempotencyKey is what the header is to a single request, so that a line can be sent again
+	// in another batch or alone.
+	IdempotencyKey string `json:"idempotencyKey"`
+}
+
+// key is the line's own key, or the batch's with the line's number. The space keeps the latter
+// apart from every key that a request can bring.
+func (l *batchLine) key(batch string, i int) (string, error) {
+	switch {
+	case l.IdempotencyKey != "":
+		return l.IdempotencyKey, checkKey(l.IdempotencyKey)
+	case batch == "":
+		return "", nil
 	}
-	return key + " " + strconv.Itoa(i)
+	return batch + " " + strconv.Itoa(i), nil
 }
 
 // idempotencyKey is the request's key. The same key is the same transfer.
 func idempotencyKey(c echo.Context) (string, error) {
 	key := c.Request().Header.Get("Idempotency-Key")
+	return key, checkKey(key)
+}
+
+func checkKey(key string) error {
 	if len(key) > 200 || strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return "", bad("idempotencyKey")
+		return bad("idempotencyKey")
 	}
-	return key, nil
+	return nil
 }
 
 // targets looks up the folders of one request's transfers, each once.

@@ -134,6 +134,37 @@ func TestABatchAnswersLineByLine(t *testing.T) {
 	}
 }
 
+// A line that brings a key of its own is the same transfer in another batch, in another place, and alone.
+func TestALineOfABatchCanHaveItsOwnKey(t *testing.T) {
+	s := setup(t)
+	b := s.signIn(robin)
+	line := func(name, key string) any {
+		return map[string]any{"sourceUrl": s.sample(name), "idempotencyKey": key}
+	}
+	ids := func(lines ...any) []any {
+		var ids []any
+		for _, v := range b.json("POST", "/api/v1/transfers/batch", map[string]any{"transfers": lines}).want(202).json()["value"].([]any) {
+			if id := v.(map[string]any)["id"]; id != nil {
+				ids = append(ids, id)
+			} else {
+				ids = append(ids, v.(map[string]any)["code"])
+			}
+		}
+		return ids
+	}
+	first := ids(line("meadow.jpg", "a"), line("harbour.png", "b"), line("tiles.png", "no spaces please"))
+	if first[2] != "idempotencyKey" {
+		t.Errorf("a key with a space gives %v", first[2])
+	}
+	if again := ids(line("harbour.png", "b"), line("meadow.jpg", "a")); !slices.Equal(again, []any{first[1], first[0]}) {
+		t.Errorf("%v, then %v", first, again)
+	}
+	alone := b.do("POST", "/api/v1/transfers", `{"sourceUrl":"`+s.sample("meadow.jpg")+`"}`, http.Header{"Content-Type": {"application/json"}, "Idempotency-Key": {"a"}}).want(202).json()["id"]
+	if alone != first[0] {
+		t.Errorf("%v in the batch, %v alone", first[0], alone)
+	}
+}
+
 func TestClientsBytesArriveInOneGoAndInPieces(t *testing.T) {
 	s := setup(t)
 	b := s.signIn(robin)
@@ -203,6 +234,9 @@ func TestMeSaysWhoAndWhichDrive(t *testing.T) {
 		drive := me["drive"].(map[string]any)
 		if drive["driveType"] != want[0] || me["native"] != want[1] || me["id"] == "" || drive["quota"] == nil {
 			t.Errorf("%s: %v, want %v", login, me, want)
+		}
+		if folder := me["folder"].(map[string]any); folder["driveId"] != drive["id"] {
+			t.Errorf("%s: silent saves go to %v", login, folder)
 		}
 	}
 }
