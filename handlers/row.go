@@ -22,7 +22,7 @@ func (h *Handler) row(t transfer.Transfer, speed float64) views.Row {
 	now := h.now()
 	r := views.Row{
 		ID: t.ID, Name: rowName(t), State: string(t.State), Icon: kindIcon(t),
-		Source: sourceName(t), Link: sourceLink(t), Page: t.PageTitle, PageLink: t.PageURL,
+		Source: sourceName(t), Link: sourceLink(t), Page: t.PageTitle, PageLink: t.PageURL, Alt: t.AltText,
 		Folder: folderName(t.Folder), When: clock(t.Created, now), WhenISO: t.Created.UTC().Format(time.RFC3339),
 		Remove: t.State.Final(), Cancel: !t.State.Final(),
 		Retry: t.State == transfer.Failed && canRetry(t) || t.State == transfer.Cancelled && canRetry(t),

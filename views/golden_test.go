@@ -93,7 +93,7 @@ func TestNothingHostileComesThrough(t *testing.T) {
 		`"><script>alert(1)</script>`, `'><img src=x onerror=alert(1)>`, `</textarea><script>alert(1)</script>`,
 		`</title><svg onload=alert(1)>`, "\u202Egpj.exe", `{{constructor.constructor('alert(1)')()}}`, "a\u2028b\x00c", `<!--`, `]]>`,
 	} {
-		row := views.Row{ID: "x", Name: payload, State: "failed", Words: payload, Source: payload, Link: payload, Page: payload,
+		row := views.Row{ID: "x", Name: payload, State: "failed", Words: payload, Source: payload, Link: payload, Page: payload, Alt: payload,
 			PageLink: "javascript:alert(1)//" + payload, Folder: payload, Open: "data:text/html," + payload, Problem: &views.Notice{What: payload, Do: payload}}
 		form := views.SaveForm{Text: payload, Name: payload, Folders: []views.Folder{{Value: payload, Path: payload}},
 			Lines: []views.Line{{Text: payload, Said: payload, URL: payload, Again: true, Open: "javascript:alert(1)"}}}

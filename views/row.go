@@ -16,6 +16,7 @@ type Row struct {
 	Link     string // the source's address when a person can open it
 	Page     string // title of the page that it was found on
 	PageLink string
+	Alt      string // what the page says is on the picture
 	Folder   string
 	Size     string
 	Route    string // who moves the bytes, in words
