@@ -7,7 +7,7 @@ const loopback = (host) => host === 'localhost' || host === '127.0.0.1' || host 
  * Plain http is for this computer only: the device's key and what is saved would travel readable,
  * and Microsoft's sign-in accepts no other http address either.
  * @param {string} text
- * @returns {{address: string} | {reason: 'empty'|'malformed'|'insecure'|'userinfo'}}
+ * @returns {{address: string} | {reason: 'empty'|'malformed'|'insecure'|'userinfo', instead?: string}} instead: an address to offer
  */
 export function parseAddress(text) {
   const typed = text.trim()
@@ -20,7 +20,7 @@ export function parseAddress(text) {
   }
   if (!u.hostname || !/^https?:$/.test(u.protocol)) return { reason: 'malformed' }
   if (u.username || u.password) return { reason: 'userinfo' }
-  if (u.protocol === 'http:' && !loopback(u.hostname)) return { reason: 'insecure' }
+  if (u.protocol === 'http:' && !loopback(u.hostname)) return { reason: 'insecure', instead: `https://${u.host}` }
   return { address: u.origin }
 }
 

@@ -1,6 +1,7 @@
 /** The one file that touches the browser's API. Everything else is plain JavaScript and runs in Node. */
 
-const api = () => (globalThis.browser?.runtime ? globalThis.browser : globalThis.chrome)
+const world = /** @type {any} */ (globalThis)
+const api = () => (world.browser?.runtime ? world.browser : world.chrome)
 
 /** Firefox knows getBrowserInfo; Chromium does not. */
 const firefox = () => typeof api().runtime.getBrowserInfo === 'function'
@@ -31,7 +32,7 @@ export const url = (path) => api().runtime.getURL(path)
 export async function browserName() {
   const { os } = await api().runtime.getPlatformInfo()
   const system = { mac: 'macOS', win: 'Windows', linux: 'Linux', android: 'Android', cros: 'ChromeOS' }[os] ?? os
-  const brands = globalThis.navigator?.userAgentData?.brands?.map((b) => b.brand) ?? []
+  const brands = world.navigator?.userAgentData?.brands?.map((b) => b.brand) ?? []
   const known = ['Microsoft Edge', 'Google Chrome', 'Opera', 'Brave', 'Vivaldi'].find((b) => brands.includes(b))
   return `${firefox() ? 'Firefox' : (known ?? 'Chromium')} on ${system}`
 }
@@ -71,6 +72,16 @@ export const dropNotification = (id) => api().notifications.clear(id)
 /** @param {string} name @param {number} minutes */
 export const alarm = (name, minutes) => api().alarms.create(name, { delayInMinutes: minutes, periodInMinutes: minutes })
 export const noAlarm = (name) => api().alarms.clear(name)
+
+/** Chromium ends a background that seems idle for 30 s, also while it sends a long file; a question counts as life. @param {Promise<any>} work */
+export async function awake(work) {
+  const timer = setInterval(() => void api().runtime.getPlatformInfo(), 20_000)
+  try {
+    return await work
+  } finally {
+    clearInterval(timer)
+  }
+}
 
 /** Runs a function in a page, as far as activeTab or a granted site allows; undefined where it does not. */
 export async function inPage(tabId, frameId, func, ...args) {

@@ -1,11 +1,12 @@
-/** What clicks in menus, shortcuts and notifications do. */
-import * as api from './server.js'
+/** What clicks in menus and shortcuts do. */
+import * as blobs from './blobs.js'
 import * as ext from './browser.js'
 import * as notices from './notices.js'
 import * as outbox from './outbox.js'
 import * as save from './save.js'
 import { allPictures, altOf, mainPicture } from './page.js'
 import { connected } from './settings.js'
+import { fromData } from './bytes.js'
 import { requestFor, targetsOf } from './targets.js'
 
 /** @param {object} info @param {{id: number, title?: string, windowId: number}} tab */
@@ -24,13 +25,28 @@ export async function menu(info, tab) {
  * @param {import('./types.js').Request[]} requests
  */
 export async function saveAll(requests, how) {
-  const items = outbox.itemsFor(requests, how)
+  const items = await Promise.all(outbox.itemsFor(requests, how).map(inHand))
+  await begin(items, how.step)
+}
+
+/** A long data: address is its own file: storage is too small for it. @param {import('./types.js').Item} item */
+async function inHand(item) {
+  if (!outbox.isLongData(item.request.sourceUrl)) return item
+  const { type, chunks } = await fromData(item.request.sourceUrl)
+  return { ...item, kept: { size: await blobs.keep(item.id, chunks), type }, request: { ...item.request, sourceUrl: '' } }
+}
+
+/** Saves files whose bytes the panel has kept. @param {{id: string, name: string, size: number, type: string}[]} files */
+export const saveFiles = (files) => begin(outbox.itemsOfFiles(files))
+
+/** @param {import('./types.js').Item[]} items @param {import('./types.js').Step} [step] */
+async function begin(items, step) {
   const server = await connected()
   await save.store(items)
   if (!server) {
     await notices.notConnected(items.length)
     await ext.openOptions()
-  } else if (how.step === 'choosing') {
+  } else if (step === 'choosing') {
     await ext.openWindow(`choose.html?items=${items.map((i) => i.id).join(',')}`, 460, 620)
   }
   await save.resume()
@@ -66,59 +82,3 @@ const merge = (frames) => {
   for (const frame of frames) for (const p of frame.pictures ?? []) if (typeof p.address === 'string' && !all.has(p.address)) all.set(p.address, p)
   return [...all.values()].slice(0, 2000)
 }
-
-/** The id says what a notification was about, so this works after the background has died, too. */
-export async function notification(id, button) {
-  await ext.dropNotification(id)
-  const [about, of] = id.split(/:(.*)/)
-  const act = { saved, failed, site, stuck, revoked: () => ext.openOptions(), connect: () => ext.openOptions(), batch: openServer }[about]
-  await act?.(of, button)
-}
-
-async function openServer() {
-  const server = await connected()
-  if (server) await ext.openTab(`${server.address}/transfers`)
-}
-
-async function saved(transferId, button) {
-  const server = await connected()
-  if (!server) return
-  if (button === 1) return undo(transferId)
-  const transfer = await api.transfer(server, transferId).catch(() => undefined)
-  if (/^https?:/.test(transfer?.item?.webUrl ?? '')) await ext.openTab(transfer.item.webUrl)
-}
-
-/** @param {string} transferId */
-export async function undo(transferId) {
-  try {
-    const transfer = await api.undo(await connected(), transferId)
-    await notices.undone(transfer?.name ?? 'The file')
-  } catch (error) {
-    await notices.notUndone(error.problem?.message ?? 'Try again from the list.')
-  }
-}
-
-async function failed(transferId, button) {
-  if (button !== 0) return openServer()
-  await retry(transferId)
-}
-
-/** Tries a transfer again on the server and follows it. @param {string} transferId */
-export async function retry(transferId) {
-  const transfer = await api.retry(await connected(), transferId)
-  const [item] = outbox.itemsFor([{ sourceUrl: transfer.sourceUrl ?? '', name: transfer.name }])
-  await save.store([{ ...item, step: 'sent', transferId }])
-  await save.resume()
-}
-
-async function site(name, button) {
-  if (button !== 1) await ext.openWindow(`grant.html?site=${encodeURIComponent(name)}`, 460, 380)
-}
-
-async function stuck(itemId, button) {
-  if (button === 1) return save.discard(itemId)
-  await again(itemId)
-}
-
-/** @param {string} itemId */
-export const again = (itemId) => save.change(itemId, { step: 'queued', attempts: 0, due: undefined, problem: undefined })

@@ -20,7 +20,7 @@ export class ConnectError extends Error {
  */
 export async function connect(text, headers = []) {
   const parsed = parseAddress(text)
-  if ('reason' in parsed) throw new ConnectError(parsed.reason)
+  if ('reason' in parsed) throw new ConnectError(parsed.reason, parsed.instead)
   const { address } = parsed
   if (!(await askSite(sitePattern(address)))) throw new ConnectError('denied')
   await check(address, headers)

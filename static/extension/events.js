@@ -6,7 +6,7 @@
  * @returns {AsyncGenerator<{event: string, data: string, id: string}>} an event without data is a sign of life
  */
 export async function* events(body) {
-  const reader = body.pipeThrough(new TextDecoderStream()).getReader()
+  const reader = body.pipeThrough(/** @type {any} */ (new TextDecoderStream())).getReader()
   let rest = ''
   let id = ''
   try {

@@ -6,7 +6,8 @@ import * as api from './server.js'
 import * as outbox from './outbox.js'
 import { session } from './browser.js'
 import { connected, setRevoked } from './settings.js'
-import { deleted, final, finished } from './save.js'
+import { deleted, final, finished } from './outcome.js'
+import { resume } from './save.js'
 import { events } from './events.js'
 import * as notices from './notices.js'
 
@@ -68,16 +69,21 @@ async function stream(server, alive) {
   }
 }
 
-/** Asks for what may have ended while nobody listened. */
-async function catchUp(server) {
-  for (const item of await underWay()) {
+/** Asks for what may have ended while nobody listened: the newest in one go, the others one by one. */
+export async function catchUp(server) {
+  const waiting = await underWay()
+  const newest = waiting.length > 1 ? (await api.recent(server, 200)).value : []
+  const known = new Map(newest.map((t) => [t.id, t]))
+  for (const { transferId } of waiting) {
     try {
-      await tell(await api.transfer(server, item.transferId))
+      await tell(known.get(transferId) ?? await api.transfer(server, transferId))
     } catch (error) {
       if (error.kind !== 'gone') throw error
-      await deleted(item.transferId)
+      await deleted(transferId)
     }
   }
 }
 
-const tell = async (transfer) => { if (final.has(transfer.state)) await finished(transfer) }
+async function tell(transfer) {
+  if (final.has(transfer.state) && await finished(transfer)) void resume() // not waited for: the stream is to be read on
+}

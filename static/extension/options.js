@@ -21,6 +21,7 @@ async function drawServer(server) {
   find('server').href = find('server').textContent = server.address
   find('device').textContent = server.device?.name ?? ''
   find('reconnect').hidden = !server.revoked
+  for (const id of ['account', 'account-label']) find(id).hidden = !!server.revoked
   if (server.revoked) return say('bad', 'The server does not know this browser any more.', 'Somebody disconnected it in the server’s settings. What waits here is kept; connect again to send it.')
   try {
     find('account').textContent = (await api.me(server)).displayName ?? ''
@@ -61,7 +62,7 @@ async function done(server) {
 function failed(error) {
   const advice = []
   if (error.reason === 'proxy') find('more').open = true
-  if (error.address) advice.push(el('p', {}, el('button', { type: 'button', class: 'link', 'data-testid': 'use-address', onclick: () => { find('address').value = error.address; pressConnect(error.address, find('headers').value) } }, error.address)))
+  if (error.address) advice.push(el('p', {}, el('button', { type: 'button', 'data-testid': 'use-address', onclick: () => { find('address').value = error.address; pressConnect(error.address, find('headers').value) } }, `Use ${error.address}`)))
   const typed = find('address').value
   if (['unreachable', 'proxy', 'broken'].includes(error.reason) && /^https?:/.test(typed)) advice.push(el('p', {}, el('a', { href: typed, target: '_blank', rel: 'noopener' }, 'Open the address in a tab')))
   say('bad', reasons[error.reason] ?? 'Something in this browser went wrong. Try again.', undefined, ...advice)
@@ -75,7 +76,7 @@ async function start() {
   find('disconnect').onclick = async () => { await settings.setServer(undefined); say('', 'Disconnected.', 'The server still lists this browser until you remove it in its settings.'); await draw() }
   find('reconnect').onclick = () => pressConnect(known.address, known.headers.map((h) => `${h.name}: ${h.value}`).join('\n'))
   find(`notify-${await settings.notifyLevel()}`).checked = true
-  for (const radio of document.querySelectorAll('[name=notify]')) radio.onchange = () => settings.setNotifyLevel(radio.value)
+  for (const radio of /** @type {NodeListOf<HTMLInputElement>} */ (document.querySelectorAll('[name=notify]'))) radio.onchange = () => settings.setNotifyLevel(/** @type {any} */ (radio.value))
   find('change-shortcuts').onclick = () => ext.openShortcuts()
   const described = (s) => [el('dt', {}, el('kbd', {}, s.shortcut || 'none')), el('dd', {}, s.description || 'Open Skylift’s popup')]
   find('shortcuts').replaceChildren(...(await ext.shortcuts()).flatMap(described))

@@ -15,6 +15,14 @@ export const put = (item) => local.set(prefix + item.id, item)
 /** @param {string} id */
 export const remove = (id) => local.remove(prefix + id)
 
+/** Whether an item is still wanted: nobody took it off the list. @param {string} id */
+export const wanted = async (id) => !!(await get(id))
+
+/** Stores what has become of an item, unless it was taken off the list meanwhile. @param {Item} item */
+export async function update(item) {
+  if (await wanted(item.id)) await put(item)
+}
+
 /** @returns {Promise<Item[]>} oldest first */
 export async function all() {
   const everything = await local.all()
@@ -46,7 +54,7 @@ const seenByBrowser = new Set(['sourceUnauthorized', 'sourceHotlinkRefused', 'so
 
 /**
  * Whether the browser should fetch the bytes after the server failed to.
- * @param {Item} item @param {import('./types.js').Transfer} transfer
+ * @param {Item} item @param {{error: import('./types.js').Problem|null}} transfer
  */
 export const browserCanHelp = (item, transfer) =>
   !item.bytes && seenByBrowser.has(transfer.error?.code ?? '') && (item.kind !== 'link' || transfer.error?.code !== 'sourceNotFound')
@@ -65,5 +73,15 @@ export function itemsFor(requests, { kind, from, step = 'queued' } = {}) {
   }))
 }
 
+/**
+ * The items of files whose bytes are kept already: what was dropped without an address.
+ * @param {{id: string, name: string, size: number, type: string}[]} files
+ * @returns {Item[]}
+ */
+export const itemsOfFiles = (files) => itemsFor(files.map(({ name }) => ({ sourceUrl: '', name })), { kind: 'drop' })
+  .map((item, i) => ({ ...item, id: files[i].id, bytes: true, kept: { size: files[i].size, type: files[i].type } }))
+
 /** blob: exists in the page only; a long data: address is sent as a file. */
-const needsBytes = (address) => address.startsWith('blob:') || (address.startsWith('data:') && address.length > 400_000)
+const needsBytes = (address) => address.startsWith('blob:') || isLongData(address)
+/** @param {string} address */
+export const isLongData = (address) => address.startsWith('data:') && address.length > 60_000

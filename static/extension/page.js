@@ -9,20 +9,28 @@ export function altOf(src) {
   return (found?.alt || found?.title || found?.getAttribute('aria-label') || '').trim().slice(0, 500)
 }
 
-/** The bytes behind an address as this page sees it, as base64. */
-export async function readBytes(address) {
+/**
+ * A piece of the bytes behind an address as this page sees it, as base64: nothing else comes out of
+ * a page. The file is held here until its last piece was read.
+ */
+export async function readPiece(address, from, length) {
+  const world = /** @type {any} */ (globalThis)
+  const held = (world.skyliftFiles ??= new Map())
   try {
-    const res = await fetch(address, { credentials: 'include' })
-    if (!res.ok) return { status: res.status }
-    const blob = await res.blob()
-    if (blob.size > 48 << 20) return { tooLarge: true }
+    if (!held.has(address)) {
+      const res = await fetch(address, { credentials: 'include' })
+      if (!res.ok) return { status: res.status }
+      held.set(address, await res.blob())
+    }
+    const blob = held.get(address)
+    if (from + length >= blob.size) held.delete(address)
     const text = await new Promise((resolve, reject) => {
       const reader = new FileReader()
       reader.onload = () => resolve(reader.result)
       reader.onerror = () => reject(reader.error)
-      reader.readAsDataURL(blob)
+      reader.readAsDataURL(blob.slice(from, from + length))
     })
-    return { type: blob.type, base64: text.slice(text.indexOf(',') + 1) }
+    return { type: blob.type, size: blob.size, base64: text.slice(text.indexOf(',') + 1) }
   } catch {
     return { failed: true }
   }
@@ -31,7 +39,7 @@ export async function readBytes(address) {
 /** The address of the biggest picture that can be seen now, or of the page's own picture or video. */
 export function mainPicture() {
   let best
-  for (const image of document.querySelectorAll('img, video')) {
+  for (const image of /** @type {NodeListOf<any>} */ (document.querySelectorAll('img, video'))) {
     const box = image.getBoundingClientRect()
     const width = Math.min(box.right, innerWidth) - Math.max(box.left, 0)
     const height = Math.min(box.bottom, innerHeight) - Math.max(box.top, 0)
@@ -70,7 +78,7 @@ export function allPictures() {
     if (!shown) continue
     const sets = [image.srcset, ...[...(image.closest('picture')?.querySelectorAll('source') ?? [])].map((s) => s.srcset)]
     const larger = sets.filter(Boolean).map(best).find(Boolean)
-    const link = image.closest('a[href]')?.href ?? ''
+    const link = /** @type {HTMLAnchorElement|null} */ (image.closest('a[href]'))?.href ?? ''
     const original = /\.(jpe?g|png|gif|webp|avif|svg|bmp|tiff?|heic)([?#]|$)/i.test(link) ? link : ''
     const lazy = absolute(image.dataset.src ?? image.dataset.original ?? '') || undefined
     const scale = larger && !original && image.naturalWidth ? (larger.wide ? larger.size / image.naturalWidth : larger.size) : 1
@@ -83,9 +91,8 @@ export function allPictures() {
       add(absolute(address), { origin: 'background' })
     }
   }
-  const video = document.querySelectorAll('video[poster]')
-  for (const v of video) add(absolute(v.poster), { origin: 'poster' })
-  const social = document.querySelector('meta[property="og:image"]')?.content
+  for (const v of /** @type {NodeListOf<HTMLVideoElement>} */ (document.querySelectorAll('video[poster]'))) add(absolute(v.poster), { origin: 'poster' })
+  const social = document.querySelector('meta[property="og:image"]')?.getAttribute('content')
   if (social) add(absolute(social), { origin: 'page' })
   return { title: document.title, page: location.href, pictures: [...found.values()] }
 }

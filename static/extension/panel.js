@@ -1,4 +1,5 @@
 /** The side panel (Chromium) or sidebar (Firefox): a place to drop things, and the server's own panel below it. */
+import * as blobs from './blobs.js'
 import { openOptions, tell } from './browser.js'
 import { connected } from './settings.js'
 import { dropped, requestFor } from './targets.js'
@@ -24,20 +25,16 @@ drop.addEventListener('drop', async (e) => {
   drop.classList.remove('over')
   const data = e.dataTransfer
   const { addresses, files } = dropped({ html: data.getData('text/html'), uriList: data.getData('text/uri-list'), text: data.getData('text/plain'), files: [...data.files] }, pictureAddresses)
-  const requests = addresses.length ? addresses.map((a) => requestFor(a)) : await Promise.all(files.map(fromFile))
-  if (requests.length) await tell({ do: 'save', requests, kind: 'drop' })
-  say(requests.length ? `Saving ${requests.length === 1 ? 'it' : requests.length}` : 'There is nothing to save in what was dropped')
+  if (addresses.length) await tell({ do: 'save', requests: addresses.map((a) => requestFor(a)), kind: 'drop' })
+  else if (files.length) await tell({ do: 'files', files: await Promise.all(files.map(kept)) })
+  const n = addresses.length || files.length
+  say(n ? `Saving ${n === 1 ? 'it' : n}` : 'There is nothing to save in what was dropped')
 })
 
-/** A dropped file's bytes travel as a data: address; the outbox keeps those as a file. */
-async function fromFile(file) {
-  const address = await new Promise((resolve, reject) => {
-    const reader = new FileReader()
-    reader.onload = () => resolve(reader.result)
-    reader.onerror = () => reject(reader.error)
-    reader.readAsDataURL(file)
-  })
-  return requestFor(address, { name: file.name })
+/** Keeps a dropped file's bytes where the background finds them: a message could not hold a long one. @param {File} file */
+async function kept(file) {
+  const id = crypto.randomUUID()
+  return { id, name: file.name, type: file.type, size: await blobs.keep(id, [file]) }
 }
 
 let timer

@@ -74,8 +74,7 @@ async function save(step) {
 async function dimSaved() {
   const server = await connected()
   if (!server || server.revoked) return
-  const list = await api.saved(server).catch(() => ({ value: [] }))
-  const known = new Set(list.value.map((t) => t.sourceUrl))
+  const known = await api.saved(server).catch(() => new Set())
   for (const p of pictures) p.saved ||= known.has(p.address)
   for (const { label } of tiles.values()) label()
   draw()

@@ -6,17 +6,19 @@ import { connected, defaultFolder } from './settings.js'
 import { el, find, notice } from './ui.js'
 import { events } from './events.js'
 import { itemRow, transferRow } from './rows.js'
+import { placeOf } from './notices.js'
 import { sitePattern } from './address.js'
 
 /** @type {Map<string, import('./types.js').Transfer>} the server's newest transfers */
 const transfers = new Map()
 let server
 let trouble // why the list cannot be had
+let chosen // the folder for silent saves, if this browser has one of its own
 
 async function draw() {
   const all = await outbox.all()
   const items = all.filter((i) => i.step !== 'sent')
-  const replaced = new Set(all.map((i) => i.failedId)) // the browser is doing better at these
+  const replaced = new Set(all.flatMap((i) => i.failedIds ?? [])) // the browser is doing better at these
   const newest = [...transfers.values()].filter((t) => !replaced.has(t.id)).sort((a, b) => (a.createdDateTime < b.createdDateTime ? 1 : -1)).slice(0, 20)
   const rows = [...items.reverse().map((i) => itemRow(i, actOnItem)), ...newest.map((t) => transferRow(t, actOnTransfer))]
   keepFocus(() => find('rows').replaceChildren(...rows.length ? rows : [empty()]))
@@ -26,10 +28,11 @@ async function draw() {
 
 /** Redraws without taking the focus from a button that is still there. */
 function keepFocus(change) {
-  const row = document.activeElement?.closest('.row')?.id
-  const button = document.activeElement?.dataset.testid
+  const active = /** @type {HTMLElement|null} */ (document.activeElement)
+  const row = active?.closest('.row')?.id
+  const button = active?.dataset.testid
   change()
-  if (row && button) document.getElementById(row)?.querySelector(`[data-testid="${button}"]`)?.focus()
+  if (row && button) /** @type {HTMLElement|null} */ (document.getElementById(row)?.querySelector(`[data-testid="${button}"]`))?.focus()
 }
 
 const empty = () => el('li', { class: 'empty quiet' }, 'Nothing saved yet. Right-click a picture, a link or a video on any page.')
@@ -67,6 +70,7 @@ async function load() {
   try {
     const [me, list] = await Promise.all([api.me(server), api.recent(server)])
     find('account').textContent = me.displayName ?? ''
+    if (!chosen && me.folder) find('folder').textContent = placeOf(me.folder)
     for (const t of list.value) transfers.set(t.id, t)
     await draw()
     await live()
@@ -97,8 +101,8 @@ function announce(transfer) {
 
 async function start() {
   server = await connected()
-  const folder = await defaultFolder()
-  find('folder').textContent = folder ? folder.path || folder.name : 'your usual folder'
+  chosen = await defaultFolder()
+  find('folder').textContent = chosen ? placeOf(chosen) : 'your usual folder'
   for (const id of ['actions', 'folder-line', 'server-line']) find(id).hidden = !server
   if (server) find('server').href = server.address
   find('settings').onclick = () => ext.openOptions()

@@ -7,6 +7,8 @@ const reasons = {
   oneDriveFull: 'OneDrive is full; it goes on when there is room', offline: 'Microsoft cannot be reached; it goes on by itself',
   clientBytes: 'Waiting for the file from this browser', locked: 'OneDrive has the file locked; it goes on by itself',
 }
+const undoFor = 3_600_000 // ms: the server's limit
+
 const looks = {
   notStarted: ['wait', 'clock', 'Starts in a moment'], inProgress: ['run', 'arrow-up', 'Saving'], waiting: ['wait', 'pause', 'Waiting'],
   completed: ['good', 'check', 'Saved'], failed: ['bad', 'alert', 'Not saved'], cancelled: ['off', 'stop', 'Cancelled'],
@@ -22,7 +24,7 @@ export function transferRow(t, act) {
   }[t.state] ?? [words]
   return row({ id: t.id, tone, symbol, name: t.item?.name || t.name || 'file', says: says.filter(Boolean).join(' '), percent, running: t.state === 'inProgress' }, [
     t.state === 'completed' && webLink(t.item?.webUrl) && ['open', 'open', 'Open in OneDrive'],
-    t.state === 'completed' && ['undo', 'undo', 'Undo: move to the recycle bin'],
+    t.state === 'completed' && Date.now() - Date.parse(t.lastModifiedDateTime) < undoFor && ['undo', 'undo', 'Undo: move to the recycle bin'],
     t.state === 'failed' && ['retry', 'retry', 'Try again'],
     ['notStarted', 'inProgress', 'waiting'].includes(t.state) && ['cancel', 'cross', 'Cancel'],
     ['failed', 'cancelled'].includes(t.state) && ['remove', 'trash', 'Take off the list'],
@@ -45,6 +47,7 @@ export function itemRow(item, act) {
   ], (deed) => act(deed, item))
 }
 
+/** @param {{id: string, tone: string, symbol: string, name: string, says: string, percent?: number, running?: boolean}} looks */
 function row({ id, tone, symbol, name, says, percent, running }, deeds, act) {
   const button = ([deed, picture, words]) => el('button', { type: 'button', class: 'bare', title: words, 'aria-label': `${words}: ${name}`, 'data-testid': deed, onclick: () => act(deed) }, icon(picture))
   return el('li', { class: 'row', id: `row-${id}`, 'data-testid': 'row', 'data-tone': tone },

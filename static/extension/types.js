@@ -2,7 +2,7 @@
  * The words that the extension's modules share. Those of the server are its JSON API's.
  *
  * @typedef {object} Request what is asked to be saved: the transfer request of the API
- * @property {string} sourceUrl
+ * @property {string} [sourceUrl] not with route upload
  * @property {string} [name]
  * @property {string} [folderId]
  * @property {string} [driveId]
@@ -22,10 +22,12 @@
  * @property {string} name
  * @property {{id: string, name: string, path: string}} folder
  * @property {number|null} percentageComplete
+ * @property {number|null} bytesTransferred
  * @property {string|null} reason
  * @property {Problem|null} error
  * @property {{id: string, name: string, size: number, webUrl: string}|null} item
  * @property {string} createdDateTime
+ * @property {string} lastModifiedDateTime
  *
  * @typedef {object} Problem
  * @property {string} code stable, for programs
@@ -45,9 +47,9 @@
  * @property {string} [kind] image, link, media, page, selection or drop
  * @property {string} [batch] id shared by what was chosen together
  * @property {boolean} [bytes] the extension sends the bytes (route upload)
- * @property {boolean} [kept] the bytes are in the blob store
+ * @property {{size: number, type: string}} [kept] the bytes are in the blob store
  * @property {string} [transferId] the server's id, once it has answered
- * @property {string} [failedId] the transfer by address that failed before the bytes were sent
+ * @property {string[]} [failedIds] transfers of this item that failed and that it does better than
  * @property {number} [attempts] failed attempts in a row
  * @property {number} [due] ms since 1970: not to be tried again before
  * @property {Problem} [problem]

@@ -3,7 +3,8 @@
 /**
  * Makes an element. Text is always text, never HTML.
  * @param {string} tag @param {Record<string, any>} [props] properties, on… listeners, data- and aria- attributes
- * @param {...(Node|string|null|undefined|false)} children
+ * @param {...any} children nodes and texts; what is null, undefined or false is left out
+ * @returns {any}
  */
 export function el(tag, props = {}, ...children) {
   const node = document.createElement(tag)

@@ -2,13 +2,14 @@
  * A browser and a server for the extension's tests. The browser's storage, the page and the server
  * outlive the background: each life is a fresh copy of all modules, as after a service worker died.
  */
-import { cpSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { tmpdir } from 'node:os'
 import { pathToFileURL } from 'node:url'
 
 const source = join(import.meta.dirname, '..')
 export const address = 'https://skylift.test'
+const lives = /** @type {any} */ (globalThis).lives = new Map()
 const never = () => new Promise(() => {})
 const clone = (v) => (v === undefined ? v : structuredClone(v))
 
@@ -39,15 +40,18 @@ export class World {
     const life = ++this.life
     this.died = false
     const dir = mkdtempSync(join(tmpdir(), 'skylift-life-'))
-    for (const f of readdirSync(source)) if (f.endsWith('.js')) cpSync(join(source, f), join(dir, f))
+    // What a module takes for global belongs to its own life: an earlier one still runs for a while.
+    const chrome = this.browser(life)
+    lives.set(dir, {
+      chrome, indexedDB: this.database(life), IDBKeyRange: { bound: (lower, upper) => ({ lower, upper }) },
+      fetch: (url, init) => this.deed(life, () => this.server.fetch(url, init, this)), globalThis: { chrome, addEventListener: () => {} },
+    })
+    const own = `const { chrome, fetch, indexedDB, IDBKeyRange, globalThis } = global.lives.get(${JSON.stringify(dir)});`
+    for (const f of readdirSync(source)) if (f.endsWith('.js')) writeFileSync(join(dir, f), own + readFileSync(join(source, f), 'utf8'))
     cpSync(join(import.meta.dirname, 'package.json'), join(dir, 'package.json'))
-    globalThis.chrome = this.browser(life)
-    globalThis.indexedDB = this.database(life)
-    globalThis.fetch = (url, init) => this.deed(life, () => this.server.fetch(url, init, this))
-    globalThis.addEventListener = () => {}
     const load = (name) => import(pathToFileURL(join(dir, `${name}.js`)).href)
     await load('background')
-    const modules = { clicks: await load('clicks'), save: await load('save'), outbox: await load('outbox') }
+    const modules = { clicks: await load('clicks'), buttons: await load('buttons'), save: await load('save'), outbox: await load('outbox'), blobs: await load('blobs') }
     rmSync(dir, { recursive: true })
     return modules
   }
@@ -96,10 +100,17 @@ export class World {
       queueMicrotask(async () => { r.result = await this.deed(life, act); r.onsuccess?.(); r.transaction?.oncomplete?.() })
       return r
     }
+    const within = ({ lower, upper }) => [...this.blobs].filter(([, { key: [id, n] }]) => id === lower[0] && id === upper[0] && n !== undefined).map(([k]) => k)
+    const store = {
+      put: (value, key) => () => { this.blobs.set(String(key), { key, value }) },
+      get: (key) => () => this.blobs.get(String(key))?.value,
+      getAllKeys: () => () => [...this.blobs.values()].map((b) => b.key),
+      delete: (range) => () => { for (const k of within(range)) this.blobs.delete(k) },
+    }
     const db = { close() {}, transaction: () => {
       const t = {}
       const bind = (act) => { const r = request(act); r.transaction = t; return r }
-      return Object.assign(t, { objectStore: () => ({ put: (v, k) => bind(() => this.blobs.set(k, v)), get: (k) => bind(() => this.blobs.get(k)), delete: (k) => bind(() => this.blobs.delete(k)) }) })
+      return Object.assign(t, { objectStore: () => Object.fromEntries(Object.entries(store).map(([name, f]) => [name, (...args) => bind(f(...args))])) })
     } }
     return { open: () => { const r = { result: db }; queueMicrotask(() => r.onsuccess()); return r } }
   }
@@ -128,6 +139,7 @@ export class FakeServer {
   streams = new Set()
   sources = new Map() // what the browser itself gets for an address: a Response maker
   verdict = () => ({ state: 'completed' })
+  uploadVerdict = () => ({ state: 'completed' })
   refuse = () => undefined
   hasty = false // transfers end before the answer to their request
 
@@ -148,13 +160,38 @@ export class FakeServer {
   async answer(method, path, body, headers, signal) {
     if (path === '/events') return this.events(signal)
     if (path === '/transfers' && method === 'POST') return json(this.create(body, headers.get('Idempotency-Key')), 202)
+    if (path === '/transfers/batch') return this.batch(body)
+    if (path.startsWith('/transfers?')) return json({ value: [...this.transfers.values()].reverse(), cursor: null })
     const [, , id, deed] = path.split('/')
     const transfer = this.transfers.get(id)
     if (!transfer) return problem(404, 'itemNotFound')
     if (method === 'DELETE') { this.transfers.delete(id); return new Response(null, { status: 204 }) }
-    if (deed === 'content') { this.contents.set(id, [...(this.contents.get(id) ?? []), await body.text()]); this.end(transfer, { state: 'completed' }) }
+    if (deed === 'content') return this.content(transfer, body, headers.get('Content-Range'))
     if (deed === 'retry') this.end(transfer, this.verdict(transfer))
     return json(transfer)
+  }
+
+  /** Takes a piece where the last one ended; the last piece ends the transfer. */
+  async content(transfer, body, range) {
+    const [from, last, size] = range ? range.match(/^bytes (\d+)-(\d+)\/(\d+)$/).slice(1).map(Number) : [0, body.size - 1, body.size]
+    const have = this.contents.get(transfer.id) ?? []
+    const at = from === 0 ? 0 : have.reduce((n, b) => n + b.size, 0)
+    if (transfer.state !== 'waiting') return problem(409, 'conflict')
+    if (from !== at || last - from + 1 !== body.size || size !== transfer.size) return problem(416, 'rangeInvalid')
+    this.contents.set(transfer.id, [...from ? have : [], body])
+    transfer.bytesTransferred = last + 1
+    if (last + 1 === size) this.end(transfer, this.uploadVerdict(transfer))
+    return json(transfer, 202)
+  }
+
+  /** What arrived of each upload, as text. */
+  texts() { return Promise.all([...this.contents.values()].map((pieces) => new Blob(pieces).text())) }
+
+  batch(body) {
+    return json({ value: body.transfers.map(({ idempotencyKey, ...request }) => {
+      const refused = this.refuse('POST', '/transfers', request)
+      return refused ? { status: refused.status, code: 'invalidRequest', title: 'no' } : this.create(request, idempotencyKey)
+    }) }, 202)
   }
 
   create(request, key) {

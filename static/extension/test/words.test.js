@@ -14,13 +14,14 @@ test('addresses of servers are made whole or refused with a reason', () => {
   }
   for (const [typed, address] of Object.entries(good)) assert.deepEqual(parseAddress(typed), { address }, typed)
   const bad = {
-    '': 'empty', '   ': 'empty', 'http://skylift.example.org': 'insecure', 'http://192.168.1.5:8080': 'insecure', 'http://localhost.evil.org': 'insecure',
-    'ftp://skylift.example.org': 'malformed', 'javascript://x': 'malformed', 'https://': 'malformed', 'a b': 'malformed', 'https://me:secret@skylift.example.org': 'userinfo',
+    '': 'empty', '   ': 'empty', 'ftp://skylift.example.org': 'malformed', 'javascript://x': 'malformed', 'https://': 'malformed', 'a b': 'malformed', 'https://me:secret@skylift.example.org': 'userinfo',
   }
   for (const [typed, reason] of Object.entries(bad)) {
     assert.deepEqual(parseAddress(typed), { reason }, typed)
     assert.ok(reasons[reason].length > 20)
   }
+  const insecure = { 'http://skylift.example.org/x': 'https://skylift.example.org', 'http://192.168.1.5:8080': 'https://192.168.1.5:8080', 'http://localhost.evil.org': 'https://localhost.evil.org' }
+  for (const [typed, instead] of Object.entries(insecure)) assert.deepEqual(parseAddress(typed), { reason: 'insecure', instead }, typed)
 })
 
 test('a site’s pattern has no port, since Firefox would match nothing', () => {
