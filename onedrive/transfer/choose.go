@@ -176,10 +176,10 @@ func (r *saving) toRelay(why string) (Next, error) {
 // only as good as the moment, so what is sent says fail, too.
 func (r *saving) claimName(ctx context.Context, wanted string, look bool) (string, error) {
 	t := r.t
-	folder := t.Folder.Ref()
-	for n := r.s.names.from(folder, wanted); n < 10000; n++ {
+	folder, place := t.Folder.Ref(), t.place()
+	for n := r.s.names.from(place, wanted); n < 10000; n++ {
 		name := onedrive.NumberedName(wanted, n)
-		if !r.s.names.reserve(folder, name, t.ID) {
+		if !r.s.names.reserve(place, name, t.ID) {
 			if t.ConflictBehavior == onedrive.Rename {
 				continue
 			}
@@ -203,8 +203,8 @@ func (r *saving) claimName(ctx context.Context, wanted string, look bool) (strin
 			t.Work.ETagBefore = item.ETag
 			return name, nil
 		}
-		r.s.names.taken(folder, wanted, n)
-		r.s.names.releaseName(folder, name, t.ID)
+		r.s.names.taken(place, wanted, n)
+		r.s.names.releaseName(place, name, t.ID)
 	}
 	return "", onedrive.ErrNameExists
 }
@@ -225,6 +225,7 @@ const clockSkew = 5 * time.Minute
 // name, its size if that is known, its hash if both are known, and made or changed since PostedAt.
 func (r *saving) lookForOurs(ctx context.Context, sum string) (onedrive.DriveItem, bool, error) {
 	t := r.t
+	sum = cmpOr(sum, t.Work.Sum)
 	item, err := r.client.Child(ctx, t.Folder.Ref(), t.Name)
 	if errors.Is(err, onedrive.ErrNotFound) {
 		return item, false, nil

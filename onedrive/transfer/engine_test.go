@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -137,4 +138,38 @@ func (m *microsoft) Abandon(_ context.Context, t *transfer.Transfer) error {
 	defer m.mu.Unlock()
 	m.abandoned[t.ID]++
 	return nil
+}
+
+// memoryful is a Mover that counts what it was told of before the first step.
+type memoryful struct {
+	*microsoft
+	recalled atomic.Int64
+	early    atomic.Int64 // steps before all was recalled
+	all      int64
+}
+
+func (m *memoryful) Recall(*transfer.Transfer) { m.recalled.Add(1) }
+
+func (m *memoryful) Step(ctx context.Context, t *transfer.Transfer, keep func() error, progress func()) (transfer.Next, error) {
+	if m.recalled.Load() < m.all {
+		m.early.Add(1)
+	}
+	return m.microsoft.Step(ctx, t, keep, progress)
+}
+
+// TestNothingGoesOnBeforeAllIsKnown: a step must see what the account's other transfers have begun.
+func TestNothingGoesOnBeforeAllIsKnown(t *testing.T) {
+	e := openEngine(t, natsd.Memory, transfer.StoreOptions{})
+	m := &memoryful{microsoft: newMicrosoft(), all: 300}
+	for i := range int(m.all) {
+		submit(t, e.store, "robin", picture(i), "")
+	}
+	e.run(t, m, transfer.RunnerOptions{PerAccount: 300})
+	eventually(t, "all completed", func() bool {
+		p, err := e.store.List(t.Context(), "robin", transfer.ListOptions{State: transfer.Completed, Top: 200})
+		return err == nil && len(p.Value) == 200
+	})
+	if n := m.early.Load(); n > 0 {
+		t.Errorf("%d steps before all was known", n)
+	}
 }

@@ -11,11 +11,14 @@ type gate struct {
 	until   time.Time
 	probing bool // the first step after a closed gate runs
 	inside  int
+	waits   bool // not all of the account's transfers are taken up yet
 	timer   *time.Timer
 }
 
 // shut reports whether the gate is closed at now.
-func (g *gate) shut(now time.Time) bool { return now.Before(g.until) || g.probing && g.inside > 0 }
+func (g *gate) shut(now time.Time) bool {
+	return g.waits || now.Before(g.until) || g.probing && g.inside > 0
+}
 
 // closed is shut, and sees to it that the account is asked again when the gate opens. Runner.mu is held.
 func (g *gate) closed(a *account, now time.Time) bool {

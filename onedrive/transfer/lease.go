@@ -219,11 +219,20 @@ func (l *leases) take(ctx context.Context, p int) bool {
 	}
 	l.revisions[p] = rev
 	l.leaving[p].Store(false)
-	l.until[p].Store(int64(before + l.r.opt.lease.hold))
 	l.r.mu.Lock()
 	defer l.r.mu.Unlock()
+	l.r.adopting[p] = true
+	for owner, a := range l.r.accounts {
+		if partition(owner) == p {
+			a.gate.waits = true
+		}
+	}
+	l.until[p].Store(int64(before + l.r.opt.lease.hold))
 	if !l.r.stopping {
-		l.r.tasks.Go(func() { l.adopt(p) }) // ends when it has read them all, or with the lease
+		l.r.tasks.Go(func() { // ends when it has read them all, or with the lease
+			l.adopt(p)
+			l.r.adopted(p)
+		})
 	}
 	return true
 }

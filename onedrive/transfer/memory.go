@@ -179,6 +179,16 @@ type names struct {
 	next  map[string]int             // folder and wanted name → the first number worth trying
 }
 
+// place is the folder in which t's name has to be its own. The address of a folder in the person's own
+// drive is the same for everybody.
+func (t *Transfer) place() onedrive.Ref {
+	place := t.Folder.Ref()
+	if place.DriveID == "" {
+		place.DriveID = "of " + t.Owner
+	}
+	return place
+}
+
 func nameKey(folder onedrive.Ref, name string) string {
 	return folder.DriveID + "/" + folder.ID + "/" + strings.ToLower(name)
 }
@@ -208,6 +218,16 @@ func (n *names) releaseName(folder onedrive.Ref, name, id string) {
 	if n.owner[key] == id {
 		delete(n.owner, key)
 		delete(n.of[id], key)
+	}
+}
+
+// refuse keeps a name from everybody for as long as transfer id lives: OneDrive refused it, although it
+// may not be seen there. An upload session that a crash left behind blocks its name for a day.
+func (n *names) refuse(folder onedrive.Ref, name, id string) {
+	if n.reserve(folder, name, id) {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.owner[nameKey(folder, name)] = "refused"
 	}
 }
 

@@ -30,9 +30,11 @@ type Work struct {
 	PostedAt     time.Time          `json:"postedAt,omitzero"`      // just before the native POST
 	LastSign     time.Time          `json:"lastSign,omitzero"`      // the last sign of life of a native transfer
 	Errors       int                `json:"errors,omitempty"`       // transient errors in a row
+	Full         int                `json:"full,omitempty"`         // how often OneDrive had no room
 	NativeFailed bool               `json:"nativeFailed,omitempty"` // native was tried and left
 	ItemID       string             `json:"itemId,omitempty"`       // what is to be verified
 	ETagBefore   string             `json:"eTagBefore,omitempty"`   // of the file that replace will replace
+	Sum          string             `json:"sum,omitempty"`          // QuickXorHash of what was sent, if that was known before
 	Best         int64              `json:"best,omitempty"`         // the most bytes of the file that OneDrive ever had
 	Wanted       string             `json:"wanted,omitempty"`       // the name before a number was put to it
 	NativeStatus string             `json:"nativeStatus,omitempty"` // the monitor's last word: a new one is a sign of life
@@ -72,4 +74,11 @@ type Mover interface {
 
 	// Abandon cleans up after a cancelled or removed transfer: the upload session is deleted.
 	Abandon(ctx context.Context, t *Transfer) error
+}
+
+// Recaller is a Mover that has to know what an earlier life or another instance has begun, such as
+// the names that are taken. Recall is called for each transfer that is taken up, and for all of an
+// account's before the first of them makes a step.
+type Recaller interface {
+	Recall(t *Transfer)
 }

@@ -81,8 +81,8 @@ func (r *saving) posted(ctx context.Context, err error) (Next, error) {
 	case graph != nil && graph.Status != 0 && !errors.Is(err, onedrive.ErrUnavailable) && !errors.Is(err, onedrive.ErrForeignHost):
 		t.Work.Phase, t.Work.PostedAt = Choosing, time.Time{} // OneDrive said no: nothing has begun
 		if errors.Is(err, onedrive.ErrNameExists) && t.ConflictBehavior == onedrive.Rename {
-			r.s.names.releaseName(t.Folder.Ref(), t.Name, t.ID)
-			return Next{}, nil // the next look finds the name taken
+			r.s.names.refuse(t.place(), t.Name, t.ID)
+			return Next{}, nil
 		}
 		return r.trouble(ctx, err)
 	case errors.Is(err, onedrive.ErrUnauthenticated), neverSent(err):
@@ -201,7 +201,7 @@ func (r *saving) poll(ctx context.Context) (Next, error) {
 			return r.fail(ctx, code, "")
 		}
 		r.toRelay(reasonFailed)
-		return r.park(OneDriveFull, fullWait)
+		return r.parkFull()
 	}
 	if job.Code == "notSupported" || job.Code == "notAllowed" {
 		r.refuse(ctx) // not this source: this account (microsoft.md §0)

@@ -114,6 +114,7 @@ func (r *Runner) account(owner string) *account {
 	a := r.accounts[owner]
 	if a == nil {
 		a = &account{r: r, owner: owner, runs: map[string]*run{}}
+		a.gate.waits = r.adopting[partition(owner)]
 		r.accounts[owner] = a
 	}
 	return a
@@ -121,6 +122,9 @@ func (r *Runner) account(owner string) *account {
 
 // add takes up a transfer that is not here yet.
 func (r *Runner) add(t *Transfer) {
+	if m, ok := r.mover.(Recaller); ok {
+		m.Recall(t)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if p := partition(t.Owner); r.stopping || !r.owns(p) || r.leases != nil && r.leases.leaving[p].Load() {

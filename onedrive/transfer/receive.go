@@ -254,7 +254,8 @@ func (r *saving) openSession(ctx context.Context) (Next, bool, error) {
 			next, err := r.trouble(ctx, err)
 			return next, true, err
 		}
-		t.Work.UploadURL, t.Work.SessionEnds, t.Work.PostedAt = session.URL, session.Expires, r.s.opt.Now()
+		t.Work.UploadURL, t.Work.SessionEnds = session.URL, session.Expires
+		t.Work.PostedAt, t.Work.Sum = r.s.opt.Now(), ""
 		return Next{}, false, r.keep()
 	}
 	next, err := r.fail(ctx, "nameAlreadyExists", "")

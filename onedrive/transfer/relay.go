@@ -196,9 +196,9 @@ func (r *saving) put(ctx context.Context, data []byte) (Next, error) {
 			if err != nil {
 				return r.trouble(ctx, err)
 			}
-			t.Name, t.Work.PostedAt = name, r.s.opt.Now()
+			t.Name, t.Work.PostedAt, t.Work.Sum = name, r.s.opt.Now(), sum
 			if err := r.keep(); err != nil {
-				t.Work.PostedAt = zeroTime
+				t.Work.PostedAt, t.Work.Sum = zeroTime, ""
 				return Next{}, err
 			}
 		}
@@ -252,7 +252,7 @@ func (r *saving) nameGone(ctx context.Context, sum string) (Next, bool, error) {
 		next, err := r.fail(ctx, "nameAlreadyExists", "")
 		return next, true, err
 	}
-	r.s.names.releaseName(t.Folder.Ref(), t.Name, t.ID)
+	r.s.names.refuse(t.place(), t.Name, t.ID)
 	t.Work.PostedAt = zeroTime
 	t.Work.Errors = max(t.Work.Errors, 1) // from here on look before taking a name
 	return Next{}, false, nil

@@ -68,6 +68,7 @@ type Runner struct {
 
 	mu       sync.Mutex
 	stopping bool
+	adopting [partitions]bool // being read: their accounts make no step until all is known
 	accounts map[string]*account
 	lanes    [lanes]laneState
 	hosts    map[string]int // relays that run, by source host
@@ -94,7 +95,13 @@ func (r *Runner) Start(ctx context.Context) error {
 	if err := subscribe(wakeSubject, r.heardWake); err != nil {
 		return fmt.Errorf("start the runner: %w", err)
 	}
-	if r.opt.Instance != "" {
+	if r.opt.Instance == "" {
+		r.mu.Lock()
+		for p := range partitions {
+			r.adopting[p] = true
+		}
+		r.mu.Unlock()
+	} else {
 		if err := subscribe("skylift.bell.*", r.heardBell); err != nil {
 			return fmt.Errorf("start the runner: %w", err)
 		}
@@ -106,7 +113,13 @@ func (r *Runner) Start(ctx context.Context) error {
 	r.store.listen = r.heard
 	r.store.mu.Unlock()
 	if r.opt.Instance == "" {
-		r.tasks.Go(func() { r.adopt(kindActive + ".>") }) // ends with r.ctx
+		r.tasks.Go(func() { // ends with r.ctx
+			r.adopt(kindActive + ".>")
+			for p := range partitions {
+				r.adopted(p)
+			}
+			r.store.commit.pass("adopted")
+		})
 	}
 	return nil
 }
@@ -127,6 +140,19 @@ func (r *Runner) adopt(filter string) {
 		}
 		r.opt.Log.Warn("cannot read the transfers, trying again", "error", err)
 		r.pause(time.Second)
+	}
+}
+
+// adopted lets the accounts of a partition go: all that was begun is known.
+func (r *Runner) adopted(p int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.adopting[p] = false
+	for owner, a := range r.accounts {
+		if partition(owner) == p {
+			a.gate.waits = false
+			a.rejoin()
+		}
 	}
 }
 

@@ -116,6 +116,14 @@ func (s *Saver) Step(ctx context.Context, t *Transfer, keep func() error, progre
 	return Next{}, fmt.Errorf("transfer: unknown phase %q", t.Work.Phase)
 }
 
+// Recall keeps the name of what was sent, or may have been, from the other transfers: the look for
+// its file must not find theirs.
+func (s *Saver) Recall(t *Transfer) {
+	if t.Name != "" && !t.Work.PostedAt.IsZero() && !t.State.Final() {
+		s.names.reserve(t.place(), t.Name, t.ID)
+	}
+}
+
 // Abandon cleans up after a cancelled or removed transfer. A native job cannot be called back;
 // what it has made by now goes to the bin.
 func (s *Saver) Abandon(ctx context.Context, t *Transfer) error {
@@ -229,13 +237,25 @@ func (r *saving) park(reason Reason, after time.Duration) (Next, error) {
 	return Next{After: after, Park: true}, nil
 }
 
+// parkFull waits for room: whoever makes it does so soon after the first notice, or not for long.
+func (r *saving) parkFull() (Next, error) {
+	r.t.Work.Full++
+	return r.park(OneDriveFull, fullWait(r.t.Work.Full))
+}
+
+// fullWait is how long to wait after OneDrive was full for the n-th time.
+func fullWait(n int) time.Duration {
+	return min(firstFullWait<<min(max(n-1, 0), 10), lastFullWait)
+}
+
 // Waits and budgets of a transfer that meets trouble.
 const (
 	maxSourceErrors = 5                // in a row without progress: then the source is given up
 	maxQuickErrors  = 4                // of OneDrive in a row: then the transfer parks
 	maxAge          = 48 * time.Hour   // of a transfer that has been parked offline or for a lock
-	fullWait        = 10 * time.Minute // until a full OneDrive is asked again
-	lockedWait      = time.Minute      // at first until a locked file is tried again
+	firstFullWait   = 15 * time.Second // until a full OneDrive is asked again; then twice as long each time
+	lastFullWait    = 10 * time.Minute
+	lockedWait      = time.Minute // at first until a locked file is tried again
 )
 
 // trouble decides what an error means for the transfer: wait, park, fail, or (unknown) the runner's own budget.
@@ -256,7 +276,7 @@ func (r *saving) trouble(ctx context.Context, err error) (Next, error) {
 		return r.throttled(graph)
 	case errors.Is(err, onedrive.ErrQuota):
 		r.dropSession(ctx)
-		return r.park(OneDriveFull, fullWait)
+		return r.parkFull()
 	case errors.Is(err, onedrive.ErrLocked):
 		return r.locked(ctx)
 	case errors.Is(err, onedrive.ErrUnavailable):

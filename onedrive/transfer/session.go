@@ -77,7 +77,7 @@ func (r *saving) beginSession(ctx context.Context, res *resource, body io.Reader
 		if err != nil {
 			return r.trouble(ctx, err)
 		}
-		return r.park(OneDriveFull, fullWait)
+		return r.parkFull()
 	}
 	for range maxPuts {
 		name, err := r.claimName(ctx, onedrive.SafeName(t.Work.Wanted), true)
@@ -95,7 +95,8 @@ func (r *saving) beginSession(ctx context.Context, res *resource, body io.Reader
 		if err != nil {
 			return r.trouble(ctx, err)
 		}
-		t.Work.UploadURL, t.Work.SessionEnds, t.Work.SourceETag, t.Work.PostedAt = session.URL, session.Expires, res.eTag, r.s.opt.Now()
+		t.Work.UploadURL, t.Work.SessionEnds, t.Work.SourceETag = session.URL, session.Expires, res.eTag
+		t.Work.PostedAt, t.Work.Sum = r.s.opt.Now(), ""
 		if err := r.keep(); err != nil {
 			r.dropSession(ctx)
 			return Next{}, err
@@ -168,7 +169,7 @@ func (r *saving) putFragment(ctx context.Context, f fragment) (onedrive.Fragment
 			continue
 		case errors.Is(err, onedrive.ErrRange):
 		case errors.Is(err, onedrive.ErrUnavailable), errors.Is(err, onedrive.ErrThrottled):
-			if err := pause(ctx, try, err); err != nil {
+			if err := r.pause(ctx, try, err); err != nil {
 				return answer, err
 			}
 		default:
@@ -195,7 +196,7 @@ func (r *saving) putFragment(ctx context.Context, f fragment) (onedrive.Fragment
 
 // pause waits before the next try, as long as OneDrive asks for. A long wait is not slept through:
 // the error goes up, and the transfer waits outside.
-func pause(ctx context.Context, try int, cause error) error {
+func (r *saving) pause(ctx context.Context, try int, cause error) error {
 	wait := backoff(try)
 	var graph *onedrive.Error
 	if errors.As(cause, &graph) && graph.RetryAfter > 0 {
@@ -203,6 +204,11 @@ func pause(ctx context.Context, try int, cause error) error {
 	}
 	if wait > 20*time.Second {
 		return cause
+	}
+	if errors.Is(cause, onedrive.ErrThrottled) { // people see why nothing moves
+		r.t.State, r.t.Reason = Waiting, Throttled
+		r.progress()
+		defer func() { r.t.State, r.t.Reason = InProgress, "" }()
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
