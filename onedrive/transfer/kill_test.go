@@ -6,301 +6,258 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"io"
+	"maps"
 	"math/rand/v2"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
 	"skylift/onedrive/transfer"
 )
 
-// The kill harness: a parent keeps the truth of what OneDrive holds and kills a server process again
-// and again, at random and at each named point of its work. A thousand kills:
+// The kill harness: a parent keeps Microsoft, the web and the truth of what OneDrive holds, and kills a
+// server process again and again, at random and at each named point of its work. A thousand kills:
 //
-//	go test ./onedrive/transfer -run TestKill -kills 1000 -timeout 60m
-var kills = flag.Int("kills", 60, "how often TestKill kills the server; 12 with -short")
-
-// crashPoints are where the process under test kills itself.
-var crashPoints = []string{
-	"write.before", "write.after", "accept.after", "keep.after", "final.before", "final.after", "adopt.after",
-	"post.before", "post.after",
-}
+//	go test ./onedrive/transfer -run 'TestKill$' -kills 1000 -timeout 60m -v
+var kills = flag.Int("kills", 60, "how often TestKill kills the server")
 
 const inFlight = 50
-
-// truth is what OneDrive holds, served to the children over HTTP.
-type truth struct {
-	mu    sync.Mutex
-	files map[string]int       // by transfer
-	begun map[string]time.Time // of the job
-	first map[string]time.Time // by child: its first sign of life at an old transfer
-}
-
-func (m *truth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	id, child := r.FormValue("id"), r.FormValue("child")
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if begun, old := m.begun[id]; old && m.first[child].IsZero() && time.Since(begun) > 0 {
-		m.first[child] = time.Now()
-	}
-	switch r.URL.Path {
-	case "/post":
-		m.files[id]++
-		m.begun[id] = time.Now()
-	case "/look":
-		_, _ = fmt.Fprint(w, m.files[id])
-	case "/poll":
-		_, _ = fmt.Fprint(w, time.Since(m.begun[id]) > 150*time.Millisecond)
-	}
-}
-
-// remote is the Mover of a child: it asks the truth.
-type remote struct {
-	url, child string
-	at         func(string)
-	repost     bool // broken on purpose: repeats the POST
-}
-
-func (m *remote) ask(ctx context.Context, path, id string) (string, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, m.url+path+"?"+url.Values{"id": {id}, "child": {m.child}}.Encode(), nil)
-	if err != nil {
-		return "", err
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = res.Body.Close() }()
-	b, err := io.ReadAll(res.Body)
-	return string(b), err
-}
-
-func (m *remote) Step(ctx context.Context, t *transfer.Transfer, keep func() error, _ func()) (transfer.Next, error) {
-	again := transfer.Next{After: 20 * time.Millisecond}
-	switch t.Work.Phase {
-	case transfer.Choosing:
-		t.Route, t.State, t.Work.Phase, t.Work.PostedAt = transfer.Native, transfer.InProgress, transfer.Posting, time.Now()
-		if err := keep(); err != nil {
-			return again, err
-		}
-	case transfer.Posting:
-		n, err := m.ask(ctx, "/look", t.ID)
-		if err != nil {
-			return again, err
-		}
-		if n != "0" && !m.repost {
-			t.Work.Phase = transfer.Polling
-			return again, nil
-		}
-	default:
-		done, err := m.ask(ctx, "/poll", t.ID)
-		if done == "true" {
-			t.State = transfer.Completed
-		}
-		return again, err
-	}
-	m.at("post.before")
-	if _, err := m.ask(ctx, "/post", t.ID); err != nil {
-		return again, err
-	}
-	m.at("post.after")
-	t.Work.Phase, t.Work.Monitor = transfer.Polling, "https://monitor.example/"
-	return again, keep()
-}
-
-func (m *remote) Abandon(context.Context, *transfer.Transfer) error { return nil }
-
-// childServer is the process that gets killed.
-func childServer() {
-	crash, broken := os.Getenv("SKYLIFT_TEST_CRASH"), os.Getenv("SKYLIFT_TEST_BROKEN")
-	var left atomic.Int64
-	left.Store(rand.Int64N(20) + 1)
-	at := func(point string) {
-		if point == crash && left.Add(-1) == 0 {
-			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-		}
-	}
-	e := reopenWith(os.Getenv("SKYLIFT_TEST_DIR"), transfer.StoreOptions{Sealer: clearSealer{}}.At(at))
-	m := &remote{url: os.Getenv("SKYLIFT_TEST_TRUTH"), child: fmt.Sprint(os.Getpid()), at: at, repost: broken == "repost"}
-	r := transfer.NewRunner(e.store, m, transfer.RunnerOptions{PerAccount: inFlight})
-	if err := r.Start(context.Background()); err != nil {
-		panic(err)
-	}
-	l := must(net.Listen("tcp", "127.0.0.1:0"))
-	fmt.Println(l.Addr())
-	panic(http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		submit := func() (transfer.Transfer, bool, error) {
-			return e.store.Submit(context.Background(), "robin", picture(1), req.FormValue("key"))
-		}
-		if broken == "unsynced" { // says yes before it is stored
-			time.AfterFunc(rand.N(400*time.Millisecond), func() { _, _, _ = submit() })
-			return
-		}
-		t, isNew, err := submit()
-		if err != nil {
-			w.WriteHeader(http.StatusServiceUnavailable)
-		}
-		_ = json.NewEncoder(w).Encode(map[string]any{"id": t.ID, "state": t.State, "new": isNew})
-	})))
-}
-
-func init() { children["server"] = childServer }
 
 // victim is a running child.
 type victim struct {
 	cmd   *exec.Cmd
 	url   string
 	begun time.Time
+	ended chan struct{}
 }
 
-func startVictim(t *testing.T, dir, truthURL, crash, broken string) *victim {
+func (o *outside) startVictim(t *testing.T, dir, crash, broken string) *victim {
 	t.Helper()
-	v := &victim{cmd: exec.Command(os.Args[0], "-test.run=^$"), begun: time.Now()}
-	v.cmd.Env = append(os.Environ(), childEnv+"=server", "SKYLIFT_TEST_DIR="+dir, "SKYLIFT_TEST_TRUTH="+truthURL,
+	env, err := json.Marshal(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := &victim{cmd: exec.Command(os.Args[0], "-test.run=^$"), ended: make(chan struct{})}
+	v.cmd.Env = append(os.Environ(), childEnv+"=server", "SKYLIFT_TEST_DIR="+dir, "SKYLIFT_TEST_OUTSIDE="+string(env),
 		"SKYLIFT_TEST_CRASH="+crash, "SKYLIFT_TEST_BROKEN="+broken)
 	v.cmd.Stderr = os.Stderr
 	out, err := v.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
+	v.begun = time.Now()
 	if err := v.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	o.mu.Lock()
+	o.children[v.cmd.Process.Pid] = func() time.Time { return v.begun }
+	o.mu.Unlock()
 	line, _ := bufio.NewReader(out).ReadString('\n') // nothing when it died before it listened
 	if line = strings.TrimSpace(line); line != "" {
 		v.url = "http://" + line
 	}
+	go func() { // ends with the child
+		_ = v.cmd.Wait()
+		close(v.ended)
+	}()
 	return v
 }
 
 func (v *victim) kill() {
 	_ = v.cmd.Process.Kill()
-	_ = v.cmd.Wait()
+	<-v.ended
 }
 
 // submit asks for one transfer; ok means that it was promised.
-func (v *victim) submit(key string) (answer struct {
-	ID    string
-	State transfer.State
-	New   bool
-}, ok bool) {
-	c := http.Client{Timeout: 5 * time.Second}
-	res, err := c.Post(v.url+"/?"+url.Values{"key": {key}}.Encode(), "", nil)
+func (v *victim) submit(key string) (answer submitted, ok bool) {
+	res, err := killHTTP.Post(v.url+"/?"+url.Values{"key": {key}}.Encode(), "", nil)
 	if err != nil {
 		return answer, false
 	}
 	defer func() { _ = res.Body.Close() }()
 	err = json.NewDecoder(res.Body).Decode(&answer)
-	return answer, res.StatusCode == http.StatusOK && (err == nil || err == io.EOF)
+	return answer, res.StatusCode == http.StatusOK && err == nil
 }
+
+var killHTTP = http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: inFlight, DisableKeepAlives: false}}
 
 // verdict is what the truth says after all kills.
 type verdict struct {
-	promised, lost, duplicate int
-	recovery                  []time.Duration
+	promised, lost, duplicate, stranger int
+	failed, mistaken                    []string
+	recovery                            []time.Duration
+	deaths                              map[string]int
+}
+
+func (v *verdict) p99() time.Duration {
+	slices.Sort(v.recovery)
+	if len(v.recovery) == 0 {
+		return 0
+	}
+	return v.recovery[(len(v.recovery)-1)*99/100]
 }
 
 func killing(t *testing.T, rounds int, broken string, points []string) verdict {
 	t.Helper()
-	m := &truth{files: map[string]int{}, begun: map[string]time.Time{}, first: map[string]time.Time{}}
-	server := httptest.NewServer(m)
-	defer server.Close()
-	dir := t.TempDir()
-	var v verdict
-	var promised []string
+	o, dir := newOutside(t), t.TempDir()
+	promised, unanswered := map[string]bool{}, map[string]bool{}
 	for round := range rounds {
 		crash := ""
 		if round%2 == 0 && len(points) > 0 {
 			crash = points[round/2%len(points)]
 		}
-		child := startVictim(t, dir, server.URL, crash, broken)
+		child := o.startVictim(t, dir, crash, broken)
+		keys := slices.Collect(maps.Keys(unanswered)) // as a client repeats what it got no answer to
+		for i := range max(inFlight-o.open(promised), inFlight/5) {
+			keys = append(keys, fmt.Sprintf("%d-%d", round, inFlight-1-i))
+		}
 		var mu sync.Mutex
 		var wg sync.WaitGroup
-		for i := range inFlight {
+		for _, key := range keys {
 			wg.Go(func() {
-				key := fmt.Sprintf("%d-%d", round, i)
-				if _, ok := child.submit(key); ok {
-					mu.Lock()
-					promised = append(promised, key)
-					mu.Unlock()
+				_, ok := child.submit(key)
+				mu.Lock()
+				defer mu.Unlock()
+				if delete(unanswered, key); ok {
+					promised[key] = true
+				} else {
+					unanswered[key] = true
 				}
 			})
 		}
-		time.Sleep(50*time.Millisecond + rand.N(500*time.Millisecond)) // the random moment
+		child.await(crash != "")
 		child.kill()
 		wg.Wait()
-		m.mu.Lock()
-		if first, ok := m.first[fmt.Sprint(child.cmd.Process.Pid)]; ok && round > 0 {
-			v.recovery = append(v.recovery, first.Sub(child.begun))
+		if _, ok := o.recovered[child.cmd.Process.Pid]; !ok && time.Since(child.begun) > 3*time.Second {
+			o.recovered[child.cmd.Process.Pid] = time.Since(child.begun)
 		}
-		m.mu.Unlock()
 	}
-	// A last child brings everything to its end.
-	child := startVictim(t, dir, server.URL, "", broken)
+	return o.judge(t, dir, promised)
+}
+
+// await waits for the child to die at its point, or for a random moment.
+func (v *victim) await(named bool) {
+	patience := rand.N(700 * time.Millisecond)
+	if named {
+		patience = 2 * time.Second
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-v.ended:
+	case <-timer.C:
+	}
+}
+
+// judge lets a last, healthy child bring everything to its end, and compares what was promised with
+// what lies in the drives.
+func (o *outside) judge(t *testing.T, dir string, promised map[string]bool) verdict {
+	t.Helper()
+	child := o.startVictim(t, dir, "", "")
 	defer child.kill()
-	v.promised = len(promised)
-	deadline := time.Now().Add(60 * time.Second)
-	for _, key := range promised {
-		for {
-			a, ok := child.submit(key)
-			if broken == "unsynced" {
-				break // its answers say nothing; the files do
-			}
-			if ok && a.New {
-				v.lost++
-				break
-			}
-			if ok && a.State == transfer.Completed {
-				break
-			}
-			if time.Now().After(deadline) {
-				t.Fatalf("transfer %q is %q 60 s after the last start", key, a.State)
-			}
-			time.Sleep(20 * time.Millisecond)
+	v := verdict{promised: len(promised), deaths: o.deaths}
+	ends, lost := child.ends(t, promised)
+	v.lost = len(lost)
+	copies, contents := o.files()
+	known := map[string]string{}
+	for key := range promised {
+		known[sumOf(key)] = key
+	}
+	for key := range promised {
+		sum := sumOf(key)
+		end := ends[key]
+		switch {
+		case end.State == transfer.Failed:
+			v.failed = append(v.failed, fmt.Sprintf("%s: %+v", key, end.Failure))
+		case lost[key]:
+		case copies[sum] == 0:
+			v.lost++
+			other := known[contents[end.Item]]
+			t.Logf("%s of %s: %+v, but in the drive this is %q: %+v", key, ownerOfKey(key).Owner, end, other, ends[other])
+		case contents[end.Item] != sum:
+			v.mistaken = append(v.mistaken, key)
 		}
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if broken == "unsynced" {
-		v.lost = max(len(promised)-len(m.files), 0)
-	}
-	for _, n := range m.files {
+	for sum, n := range copies {
 		if n > 1 {
 			v.duplicate++
 		}
+		if known[sum] == "" {
+			v.stranger++ // never promised: its answer was lost, and nobody asked again
+		}
+	}
+	for _, d := range o.recovered {
+		v.recovery = append(v.recovery, d)
 	}
 	return v
 }
 
+// ends asks for every promised transfer until it is final. What is new to the child was lost.
+func (v *victim) ends(t *testing.T, promised map[string]bool) (map[string]submitted, map[string]bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	ends, lost := map[string]submitted{}, map[string]bool{}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	keys := make(chan string)
+	for range 8 {
+		wg.Go(func() {
+			for key := range keys {
+				for first := true; ; first = false {
+					a, ok := v.submit(key)
+					mu.Lock()
+					ends[key] = a
+					if ok && a.New && first {
+						lost[key] = true
+					}
+					mu.Unlock()
+					if ok && a.State.Final() {
+						break
+					}
+					if ctx.Err() != nil {
+						t.Errorf("transfer %q is %q two minutes after the last start", key, a.State)
+						break
+					}
+					time.Sleep(20 * time.Millisecond)
+				}
+			}
+		})
+	}
+	for key := range promised {
+		keys <- key
+	}
+	close(keys)
+	wg.Wait()
+	return ends, lost
+}
+
 func TestKill(t *testing.T) {
-	n := *kills
-	if testing.Short() {
-		n = min(n, 12)
-	}
-	v := killing(t, n, "", crashPoints)
-	slices.Sort(v.recovery)
-	p99 := time.Duration(0)
-	if len(v.recovery) > 0 {
-		p99 = v.recovery[(len(v.recovery)-1)*99/100]
-	}
-	t.Logf("%d kills, %d promised, %d lost, %d duplicate, recovery p99 %v of %d", n, v.promised, v.lost, v.duplicate, p99, len(v.recovery))
+	v := killing(t, *kills, "", crashPoints)
+	t.Logf("%d kills, %d promised, %d lost, %d duplicate, %d stored without an answer, recovery p99 %v, worst %v of %d, deaths at named points %v",
+		*kills, v.promised, v.lost, v.duplicate, v.stranger, v.p99(), v.recovery[len(v.recovery)-1], len(v.recovery), v.deaths)
 	if v.lost+v.duplicate > 0 || v.promised == 0 {
 		t.Errorf("%d of %d lost, %d duplicate; want none", v.lost, v.promised, v.duplicate)
 	}
-	if p99 > 3*time.Second {
-		t.Errorf("recovery p99 %v, want < 3 s", p99)
+	if len(v.failed)+len(v.mistaken) > 0 {
+		t.Errorf("failed: %v, with another's file: %v; want none", v.failed, v.mistaken)
 	}
+	if v.p99() > 3*time.Second {
+		t.Errorf("recovery p99 %v, want < 3 s", v.p99())
+	}
+	if missed := missedPoints(v); len(missed) > 2 && *kills >= 4*len(crashPoints)-4 || len(missed) > 0 && *kills >= 200 {
+		t.Errorf("nothing died at %v", missed)
+	}
+}
+
+func missedPoints(v verdict) []string {
+	return slices.DeleteFunc(slices.Clone(crashPoints), func(p string) bool { return v.deaths[p] > 0 })
 }
 
 // TestKillFindsABrokenBuild shows that the harness can fail.
