@@ -20,8 +20,8 @@ const (
 // laneState is who may use a lane next. Accounts take turns.
 type laneState struct {
 	max, busy int
-	ring      []*account      // with something ready, in turn
-	back      []chan struct{} // steps that wait to go on after a write
+	ring      []*account // with something ready, in turn
+	back      []*run     // steps that wait to go on after a write
 }
 
 // runState is where a transfer is inside the runner.
@@ -47,11 +47,15 @@ type run struct {
 	lane   lane
 	host   string // of a relay
 	slot   bool   // holds one of the account's slots
+	stream bool   // counts among the relays of its account and its host
+	holds  bool   // gave that place away for a write, with the file in memory, and will want it back
+	rests  bool   // gave its places away for the last write
 	again  bool   // was changed by somebody else while it was stepping
 	reason Reason // parked for
 	order  order
 	timer  *time.Timer
 	cancel context.CancelCauseFunc
+	turn   chan struct{} // closed when a step may go on after a write
 	ended  chan struct{} // closed when the step that was running when it was made has ended
 
 	t       *Transfer // nil: read it from the store first
@@ -106,6 +110,8 @@ type account struct {
 	inRing    [lanes]bool
 	slots     int // in use
 	streaming int // relays that run
+	holding   int // steps that hold a file while they write
+	resting   int // steps that are over but for a write
 	gate      gate
 }
 
@@ -208,12 +214,14 @@ func (r *Runner) join(a *account, l lane) {
 
 // dispatch starts workers while there is something ready and room in the lane.
 func (r *Runner) dispatch(l lane) {
-	for s := &r.lanes[l]; s.busy < s.max; {
+	for s := &r.lanes[l]; s.busy < s.max; s.busy++ {
+		if r.goOn(l) {
+			continue
+		}
 		n := r.next(l)
 		if n == nil {
 			return
 		}
-		s.busy++
 		r.tasks.Go(func() { r.work(n, l) }) // ends when nothing is ready
 	}
 }
@@ -224,7 +232,7 @@ func (r *Runner) work(n *run, l lane) {
 		after := r.step(n)
 		r.mu.Lock()
 		r.settle(n, after)
-		if n = nil; !r.handOn(l) {
+		if n = nil; !r.goOn(l) {
 			if n = r.next(l); n == nil {
 				r.lanes[l].busy--
 			}
@@ -233,41 +241,55 @@ func (r *Runner) work(n *run, l lane) {
 	}
 }
 
-// handOn gives the caller's place in the lane to a step that has written and goes on. r.mu is held.
-func (r *Runner) handOn(l lane) bool {
+// goOn gives the caller's place in the lane to a step that has written and goes on. r.mu is held.
+func (r *Runner) goOn(l lane) bool {
 	s := &r.lanes[l]
-	if len(s.back) == 0 {
-		return false
+	for i, n := range s.back {
+		if n.holds && !n.mayStream() {
+			continue
+		}
+		if n.holds {
+			n.holds = false
+			n.a.holding--
+			n.beginStream()
+		}
+		s.back = slices.Delete(s.back, i, i+1)
+		close(n.turn)
+		return true
 	}
-	close(s.back[0])
-	s.back = s.back[1:]
-	return true
+	return false
 }
 
-// leave gives up a place in the lane for as long as the store takes to write: others step meanwhile,
-// and more writes share a sync.
-func (r *Runner) leave(l lane) {
+// How many steps of an account may wait for a write while others have their places, so that many
+// writes share a sync: such as hold a small file's bytes, and such as are over but for the write.
+const (
+	maxHolding = 16
+	maxResting = 64
+)
+
+// leave gives up n's place in its lane for as long as the store takes to write; if the file is in
+// memory, with nothing of its source held, also its place among the relays.
+func (r *Runner) leave(n *run) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.handOn(l) {
-		r.lanes[l].busy--
-		r.dispatch(l)
+	if n.stream && n.t.Work.UploadURL == "" && n.a.holding < maxHolding {
+		n.holds = true
+		n.a.holding++
+		n.endStream()
 	}
+	r.lanes[n.lane].busy--
+	r.dispatch(n.lane)
 }
 
-// enter takes a place again.
-func (r *Runner) enter(l lane) {
-	r.mu.Lock()
-	s := &r.lanes[l]
-	if s.busy < s.max {
-		s.busy++
-		r.mu.Unlock()
-		return
-	}
+// enter takes the places again, before anything new does.
+func (r *Runner) enter(n *run) {
 	turn := make(chan struct{})
-	s.back = append(s.back, turn)
+	r.mu.Lock()
+	n.turn = turn
+	r.lanes[n.lane].back = append(r.lanes[n.lane].back, n)
+	r.dispatch(n.lane)
 	r.mu.Unlock()
-	<-turn // every place in the lane is handed on when its step ends
+	<-turn // every place is handed on when its step ends
 }
 
 // next takes the run whose account's turn it is; nil when none may start. r.mu is held.
@@ -294,11 +316,11 @@ func (a *account) pick(l lane) *run {
 		return nil
 	}
 	if l == streams && a.streaming >= a.r.opt.PerAccount {
-		return nil
+		return nil // no need to look
 	}
 	a.ready[l] = slices.DeleteFunc(a.ready[l], func(n *run) bool { return n.state != ready })
 	for i, n := range a.ready[l] {
-		if l == streams && a.r.hosts[n.host] >= a.r.opt.PerHost {
+		if l == streams && !n.mayStream() {
 			continue
 		}
 		a.ready[l] = slices.Delete(a.ready[l], i, i+1)
@@ -312,19 +334,55 @@ func (n *run) begin() {
 	n.state = stepping
 	n.a.gate.enter()
 	if n.lane == streams {
-		n.a.streaming++
-		n.r.hosts[n.host]++
+		n.beginStream()
+	}
+}
+
+// mayStream reports whether n's account and source host may have one more relay. r.mu is held.
+func (n *run) mayStream() bool {
+	return n.a.streaming < n.r.opt.PerAccount && n.r.hosts[n.host] < n.r.opt.PerHost
+}
+
+func (n *run) beginStream() {
+	n.stream = true
+	n.a.streaming++
+	n.r.hosts[n.host]++
+}
+
+// endStream counts n out of the relays. r.mu is held.
+func (n *run) endStream() {
+	if !n.stream {
+		return
+	}
+	n.stream = false
+	n.a.streaming--
+	if n.r.hosts[n.host]--; n.r.hosts[n.host] <= 0 {
+		delete(n.r.hosts, n.host)
+	}
+}
+
+// rest gives away what n held of its account and its source: its step is over but for the write.
+func (n *run) rest() {
+	n.r.mu.Lock()
+	defer n.r.mu.Unlock()
+	if n.a.resting >= maxResting {
+		return
+	}
+	n.rests = true
+	n.a.resting++
+	n.endStream()
+	if n.t.Route == Relay {
+		n.a.free(n)
 	}
 }
 
 // finish counts n out. r.mu is held.
 func (n *run) finish() {
 	n.a.gate.leave()
-	if n.lane == streams {
-		n.a.streaming--
-		if n.r.hosts[n.host]--; n.r.hosts[n.host] <= 0 {
-			delete(n.r.hosts, n.host)
-		}
+	n.endStream()
+	if n.rests {
+		n.rests = false
+		n.a.resting--
 	}
 	if n.ended != nil {
 		close(n.ended)

@@ -146,6 +146,7 @@ func (r *saving) begin(ctx context.Context, u *url.URL, res *resource) (Next, er
 	}
 	switch {
 	case err == io.EOF, res.size > 0 && res.size <= onedrive.MaxPut:
+		res.body.Close() // its place is for others
 		size := int64(len(buf))
 		t.Size = &size
 		return r.put(ctx, buf)

@@ -59,6 +59,7 @@ func (r *Runner) step(n *run) after {
 		return r.failed(n, err)
 	}
 	n.errs = 0
+	n.rest()
 	if err := r.save(n); err != nil {
 		return r.failed(n, err)
 	}
@@ -121,9 +122,9 @@ func (r *Runner) keep(n *run) error {
 	// The write outlives a cancelled step: a monitor URL that was given must not be forgotten.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), storeTimeout)
 	defer cancel()
-	r.leave(n.lane)
+	r.leave(n)
 	err := r.store.put(ctx, n.t)
-	r.enter(n.lane)
+	r.enter(n)
 	r.store.commit.pass("keep.after")
 	if n.unsaved = err != nil && !errors.Is(err, ErrConflict); err == nil {
 		n.kept = n.t.clone()

@@ -1,0 +1,109 @@
+package transfer_test
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync"
+	"testing"
+
+	"skylift/onedrive/transfer"
+	"skylift/onedrive/transfer/natsd"
+)
+
+// sender is a Mover whose relays stream, and which counts who does.
+type sender struct {
+	twice bool // streams, writes and streams again
+	start chan struct{}
+
+	mu              sync.Mutex
+	now, most, sent int
+}
+
+func (m *sender) Step(_ context.Context, t *transfer.Transfer, keep func() error, _ func()) (transfer.Next, error) {
+	if t.Route != transfer.Relay {
+		t.State, t.Route = transfer.InProgress, transfer.Relay
+		return transfer.Next{}, nil
+	}
+	<-m.start
+	m.stream()
+	if m.twice {
+		t.Work.Errors++ // something to write
+		if err := keep(); err != nil {
+			return transfer.Next{}, err
+		}
+		m.stream()
+	}
+	t.State, t.Item = transfer.Completed, &transfer.Item{ID: "i"}
+	return transfer.Next{}, nil
+}
+
+func (m *sender) Abandon(context.Context, *transfer.Transfer) error { return nil }
+
+func (m *sender) stream() {
+	m.mu.Lock()
+	m.now++
+	m.most = max(m.most, m.now)
+	m.mu.Unlock()
+	for range 100 {
+		runtime.Gosched() // let others in who may
+	}
+	m.mu.Lock()
+	m.now--
+	m.sent++
+	m.mu.Unlock()
+}
+
+func (m *sender) count() (sent, most int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.sent, m.most
+}
+
+// While relays wait for the disk others of their account have their places: so many of them, and not
+// one too many streams at any time.
+func TestRelaysThatWriteLeaveTheirPlaces(t *testing.T) {
+	t.Parallel()
+	const all, atOnce = 40, 2
+	for _, row := range []struct {
+		name        string
+		twice       bool
+		shut, whole int // parts streamed while nothing can be written, and altogether
+	}{
+		{"holding their files", true, 16 + atOnce, 2 * all},
+		{"at their end", false, all, all},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			var disk sync.RWMutex
+			e := openEngine(t, natsd.Memory, transfer.StoreOptions{}.At(func(point string) {
+				if point == "write.before" {
+					disk.RLock()
+					disk.RUnlock()
+				}
+			}))
+			ended := func(state transfer.State) func() bool {
+				return func() bool {
+					p, err := e.store.List(t.Context(), robin, transfer.ListOptions{State: state, Top: all})
+					return err == nil && len(p.Value) == all
+				}
+			}
+			m := &sender{twice: row.twice, start: make(chan struct{})}
+			e.run(t, m, transfer.RunnerOptions{PerAccount: atOnce, PerHost: 100})
+			for i := range all {
+				submit(t, e.store, robin, picture(i), fmt.Sprint(i))
+			}
+			eventually(t, "all are relays", ended(transfer.InProgress))
+			disk.Lock()
+			free := sync.OnceFunc(disk.Unlock)
+			t.Cleanup(free)
+			close(m.start)
+			eventually(t, "others stream while some write", func() bool { sent, _ := m.count(); return sent == row.shut })
+			free()
+			eventually(t, "all completed", ended(transfer.Completed))
+			if sent, most := m.count(); sent != row.whole || most > atOnce {
+				t.Errorf("%d parts sent, %d at once; want %d, %d", sent, most, row.whole, atOnce)
+			}
+		})
+	}
+}
