@@ -103,7 +103,7 @@ func (h *Handler) follow(ctx context.Context, c echo.Context, w *sse.Writer, eve
 
 // eventOf draws one event. The owner is compared once more: nobody ever sees somebody else's.
 func eventOf(ctx context.Context, e transfer.Event, who string, draw drawEvent) (sse.Event, error) {
-	if e.Transfer.Owner != "" && e.Transfer.Owner != who {
+	if e.Transfer.Owner != who {
 		return sse.Event{}, errors.New("an event of another user")
 	}
 	if e.Deleted {

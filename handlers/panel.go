@@ -56,6 +56,7 @@ func (h *Handler) renderPanel(c echo.Context, status int, form views.SaveForm) e
 		return err
 	}
 	list.Live = true
+	comeBack(list, panelPath)
 	form.Action, form.Small = panelPath, true
 	p, info := h.panelFrame(c)
 	return h.render(c, status, views.Panel(p, form, list, info))

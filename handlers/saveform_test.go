@@ -222,6 +222,28 @@ func TestRowsCanBeRetriedCancelledUndoneAndRemovedWithoutScripts(t *testing.T) {
 	b.get("/api/v1/transfers/" + slow).want(404)
 }
 
+func TestARowsFormComesBackToItsPageWithoutScripts(t *testing.T) {
+	s := setup(t)
+	b := s.signIn(robin)
+	for page, want := range map[string]string{"/": "/?watch=1", "/panel": "/panel", "/transfers?state=failed&q=mis": "/transfers?state=failed&q=mis"} {
+		b.final(b.submit(s.sample("missing.jpg")))
+		form := b.get(page).want(200).page().one("retry").Parent
+		back := ""
+		for f := range form.ChildNodes() {
+			if attr(f, "name") == "return" {
+				back = attr(f, "value")
+			}
+		}
+		if to := b.form(attr(form, "action"), "return", back).want(303).header("Location"); to != want {
+			t.Errorf("from %s to %s, want %s", page, to, want)
+		}
+		for _, row := range b.get("/transfers").page().all("transfer") {
+			b.final(attr(row, "data-id"))
+			b.form("/transfers/" + attr(row, "data-id") + "/remove").want(303)
+		}
+	}
+}
+
 func TestRunningRowsRefreshWithoutScripts(t *testing.T) {
 	s := setup(t)
 	b := s.signIn(robin)

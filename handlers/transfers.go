@@ -40,6 +40,7 @@ func (h *Handler) history(c echo.Context) error {
 	}
 	l.Live = true
 	l.Fixed = o.State != "" || o.Query != "" || o.Cursor != ""
+	comeBack(l, c.Request().URL.RequestURI())
 	if o.Cursor != "" {
 		l.First = views.HistoryURL(string(o.State), o.Query, "")
 	}
@@ -80,7 +81,14 @@ func (h *Handler) rowAction(do act) echo.HandlerFunc {
 	}
 }
 
-// cameFrom is the page whose form was sent: the history, or the main page.
+// comeBack names the page that the rows of a list stand on, for cameFrom.
+func comeBack(l views.List, page string) {
+	for i := range l.Rows {
+		l.Rows[i].Return = page
+	}
+}
+
+// cameFrom is the page whose form was sent: the panel, the history, or the main page.
 func (h *Handler) cameFrom(c echo.Context) string {
 	if back := auth.LocalPath(c.FormValue("return")); back != "/" {
 		return back

@@ -30,6 +30,7 @@ type Row struct {
 	Cancel   bool
 	Undo     bool
 	Remove   bool
+	Return   string // page that its forms come back to without scripts; "" is the main page
 }
 
 // Say is what a screen reader hears when the row's state changes.

@@ -1,0 +1,181 @@
+// Sabotage takes each control against attacks away, one at a time, and wants the tests that are
+// named for it to fail: a test of a control proves something only if it notices that it is gone.
+// Nothing in the tree is changed; go build reads the changed file from elsewhere.
+//
+//	.ci/sabotage              all of them
+//	.ci/sabotage opener code  those whose words contain one of these
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// control is a line of ours that stands against an attack.
+type control struct {
+	attack string // that it stands against
+	file   string
+	line   string // its words in the file, there once
+	gone   string // what stands there without it
+	pkg    string
+	test   string // notices it
+}
+
+const (
+	browsers = "./handlers/e2e"
+	pages    = "./handlers"
+	signIn   = "./auth"
+)
+
+var controls = []control{
+	// Of the handoff of a panel's sign-in.
+	{"a code that somebody else read", "auth/code.go", ` || !fits(record.Challenge, verifier)`, ``, pages, `TestAttacksOnTheHandoff`},
+	{"a code redeemed twice or a hundred times at once", "auth/code.go", `	err = c.bucket.delete(ctx, key, revision)
+`, `	_ = revision
+`, pages, `TestAttacksOnTheHandoff`},
+	{"a code redeemed a hundred times at once, deleted whoever was first", "auth/code.go", `c.bucket.delete(ctx, key, revision)`, `c.bucket.delete(ctx, key, 0*revision)`, pages, `TestAttacksOnTheHandoff`},
+	{"a code redeemed after 61 seconds", "auth/code.go", ` || !record.Expires.After(c.now())`, ``, pages, `TestAttacksOnTheHandoff`},
+	{"a panel's code spent as an extension's", "auth/code.go", `record.Purpose != c.purpose || `, ``, pages, `TestAttacksOnTheHandoff`},
+	{"a challenge that is none", "handlers/handoff.go", `if !auth.ValidChallenge(s) {`, `if s == "" {`, pages, `TestAttacksOnTheHandoff`},
+	{"a page of the handoff that is loaded again", "handlers/handoff.go", `	delete(session.Values, handoffValue)
+`, ``, pages, `TestAttacksOnTheHandoff`},
+	{"a victim who is signed in at Microsoft and asked nothing", "handlers/handoff.go", `Purpose: forPanel, Challenge: challenge, Prompt: "select_account"`, `Purpose: forPanel, Challenge: challenge`, pages, `TestAPanelSignsInByTwoWindows`},
+	{"a code in an address", "handlers/handoff.go", `	return done, h.o.Sessions.Save`, `	return done + "?code=" + code, h.o.Sessions.Save`, pages, `TestAttacksOnTheHandoff`},
+	{"a stranger who asks for a code", "handlers/handoff.go", `path: "/auth/panel", serve: h.relayAgain`, `path: "/auth/panel", access: public, serve: h.relayAgain`, pages, `TestAttacksOnTheHandoff`},
+	{"an evil opener, by the last page", "static/js/handoff.js", `postMessage(message, location.origin)`, `postMessage(message, '*')`, browsers, `TestAnEvilOpenerGetsNoCode`},
+	{"an evil opener, by the waiting window", "static/js/relay.js", `code: e.data.code }, location.origin)`, `code: e.data.code }, '*')`, browsers, `TestAnEvilOpenerGetsNoCode`},
+	{"another panel's code in the waiting window", "static/js/relay.js", `e.data?.challenge !== challenge || `, ``, browsers, `TestTwoPanelsSignInSideBySide`},
+	{"a code from the page around the panel", "static/js/panel.js", `e.origin !== location.origin || `, ``, browsers, `TestThePanelTakesACodeFromItsOwnWindowOnly`},
+	{"a code from another window of ours", "static/js/panel.js", ` || popup && e.source !== popup`, ``, browsers, `TestThePanelTakesACodeFromItsOwnWindowOnly`},
+	{"a code of another panel's sign-in", "static/js/panel.js", ` && e.data.challenge === challenge`, ``, browsers, `TestThePanelTakesACodeFromItsOwnWindowOnly`},
+	{"a code for everybody in Office", "static/js/handoff.js", `, { targetOrigin: location.origin }`, `, { targetOrigin: '*' }`, browsers, `TestOfficePaneTakesWhatIsSelected/a_picture_in_Word`},
+	{"a code of another sign-in in Office", "static/js/office.js", `if (message.challenge !== challenge) return;`, ``, browsers, `TestOfficeDialogIsBelievedForItsOwnSignInOnly`},
+	{"a message of another page in Office", "static/js/office.js", `if (e.origin && e.origin !== location.origin) return;`, ``, browsers, `TestOfficeDialogIsBelievedForItsOwnSignInOnly`},
+	{"a tie to the panel that our own pages cut", "handlers/embed.go", `header.Del("Cross-Origin-Opener-Policy")`, ``, pages, `TestAPanelSignsInByTwoWindows`},
+
+	// Of the sign-in itself.
+	{"an answer of Microsoft used twice", "auth/pending.go", `	if errors.Is(err, errConflict) {
+		return Pending{}, &SignInError{Kind: Replayed}
+	}
+`, `	if errors.Is(err, errConflict) {
+		err = nil
+	}
+`, signIn, `TestPendingComesBackOnce|TestOneOfHundredCallbacksWins`},
+	{"an answer of Microsoft used twice, whose mark is not stored", "auth/pending.go", `_, err = p.bucket.create(r.Context(), hashed(state), []byte{recordVersion}, pendingCookieLife)`, `err = nil`, signIn, `TestPendingComesBackOnce|TestOneOfHundredCallbacksWins`},
+	{"an answer after the ten minutes", "auth/pending.go", `if !pending.Expires.After(p.options.Now()) {`, `if false {`, signIn, `TestLoginCSRF`},
+	{"a cookie planted under another's name", "auth/pending.go", `if !sameState(pending.State, query) {`, `if false {`, signIn, `TestLoginCSRF`},
+	{"a sign-in that began in another browser", "auth/pending.go", `		return Pending{}, p.withoutCookie(r.Context(), state)
+`, `		return Pending{}, nil
+`, signIn, `TestLoginCSRF`},
+
+	// Of frames.
+	{"a site that frames what it may not", "handlers/security.go", `"frame-ancestors " + ancestors,`, ``, pages, `TestOnlyThePanelMayBeFramed`},
+	{"a site off the list that frames the panel", "handlers/embed.go", `rules.ancestors = strings.Join(ancestors, " ")`, `rules.ancestors = "*"`, browsers, `TestNobodyElseFramesAnything`},
+	{"an old browser that knows no frame-ancestors", "handlers/security.go", `header.Set("X-Frame-Options", "DENY")`, ``, pages, `TestOnlyThePanelMayBeFramed`},
+	{"a panel's session that undoes", "handlers/transfers.go", `serve: h.rowAction(h.undo)}`, `serve: h.rowAction(h.undo), panel: true}`, pages, `TestAPanelDestroysNothing`},
+	{"a panel's session that removes", "handlers/transfers.go", `serve: h.removeRow}`, `serve: h.removeRow, panel: true}`, pages, `TestAPanelDestroysNothing`},
+	{"a panel's session that replaces files", "handlers/panel.go", `if inPanel(c) && conflict`, `if false && conflict`, pages, `TestAPanelDestroysNothing`},
+	{"a panel's cookie on the main pages", "handlers/session.go", `if ok || err != nil || !r.panel {`, `if ok || err != nil {`, pages, `TestAPanelDestroysNothing`},
+	{"a panel's bearer on the main pages", "handlers/session.go", `case r.panel && auth.IsPanelBearer(key):`, `case auth.IsPanelBearer(key):`, pages, `TestAPanelDestroysNothing|TestAPanelWithoutCookiesUsesABearer`},
+	{"a bearer renewed twice", "auth/bearer.go", `	err = s.bucket.delete(ctx, "s."+hashed(bearer), revision)
+`, ``, pages, `TestAPanelWithoutCookiesUsesABearer`},
+	{"a page that is not right around the panel talks with it", "static/js/panel-host.js", `e.source !== window.parent || `, ``, browsers, `TestThePanelListensToItsHostOnly`},
+	{"a page that may frame the panel but not talk with it", "static/js/panel-host.js", ` || !hosts.includes(e.origin)`, ``, browsers, `TestThePanelListensToItsHostOnly`},
+	{"another site's form", "handlers/security.go", `		protected.ServeHTTP(w, r)
+`, `		_ = protected
+		next.ServeHTTP(w, r)
+`, pages, `TestPagesOfOtherSitesCannotAct|TestAttacksOnTheHandoff|TestNobodyElseShares`},
+	{"another user's event", "handlers/events.go", `if e.Transfer.Owner != who {`, `if false {`, pages, `TestAnEventOfAnotherUserIsNotDrawn`},
+
+	// Of the save button.
+	{"a click that was meant for another window", "static/js/button.js", `  save.disabled = true;
+  setTimeout`, `  setTimeout`, browsers, `TestSaveButtonAgainstEvilPages`},
+	{"a page that opens the button's window as another", "static/js/button.js", `detail: { url, ...detail } }, origin)`, `detail: { url, ...detail } }, '*')`, browsers, `TestSaveButtonAgainstEvilPages`},
+	{"a window that says it is the button's", "static/embed.js", `e.origin !== server || `, ``, browsers, `TestSaveButtonAgainstEvilPages`},
+	{"another window of ours that says it is the button's", "static/embed.js", ` || e.source !== popup`, ``, browsers, `TestSaveButtonAgainstEvilPages`},
+}
+
+func main() {
+	failed := 0
+	for _, c := range controls {
+		if !wanted(c.attack) {
+			continue
+		}
+		began := time.Now()
+		verdict := c.try()
+		if verdict != "noticed" {
+			failed++
+		}
+		fmt.Printf("%-8s %4.0fs  %s (%s)\n", verdict, time.Since(began).Seconds(), c.attack, c.test)
+	}
+	if failed > 0 {
+		fmt.Printf("%d controls are gone and no test says so\n", failed)
+		os.Exit(1)
+	}
+}
+
+func wanted(attack string) bool {
+	for _, word := range os.Args[1:] {
+		if strings.Contains(attack, word) {
+			return true
+		}
+	}
+	return len(os.Args) == 1
+}
+
+// try runs the test without the control.
+func (c control) try() string {
+	dir, err := os.MkdirTemp("", "sabotage-")
+	check(err)
+	defer os.RemoveAll(dir)
+	source, err := os.ReadFile(c.file)
+	check(err)
+	if n := strings.Count(string(source), c.line); n != 1 {
+		return fmt.Sprintf("its line is there %d times", n)
+	}
+	changed, overlay := filepath.Join(dir, filepath.Base(c.file)), filepath.Join(dir, "overlay.json")
+	check(os.WriteFile(changed, []byte(strings.Replace(string(source), c.line, c.gone, 1)), 0o600))
+	at, err := filepath.Abs(c.file)
+	check(err)
+	list, err := json.Marshal(map[string]any{"Replace": map[string]string{at: changed}})
+	check(err)
+	check(os.WriteFile(overlay, list, 0o600))
+
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	test := exec.CommandContext(ctx, "go", "test", "-count=1", "-short", "-vet=off", "-run", pattern(c.test), c.pkg)
+	test.Env = append(os.Environ(), "GOFLAGS=-overlay="+overlay, "E2E_PATIENCE=12s", "E2E_BINARY=")
+	out, err := test.CombinedOutput()
+	switch text := string(out); {
+	case strings.Contains(text, "[build failed]") || strings.Contains(text, "build skylift:"):
+		return "does not build:\n" + text
+	case strings.Contains(text, "no tests to run"):
+		return "no such test"
+	case err == nil:
+		return "MISSED"
+	case !strings.Contains(text, "--- FAIL"):
+		return "ended oddly:\n" + text
+	}
+	return "noticed"
+}
+
+// pattern is the tests' names as go test wants them: "A|B", or "A/part of it".
+func pattern(test string) string {
+	if name, part, ok := strings.Cut(test, "/"); ok {
+		return "^" + name + "$/^" + part + "$"
+	}
+	return "^(" + test + ")$"
+}
+
+func check(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
