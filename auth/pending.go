@@ -87,12 +87,10 @@ func (p *Pendings) Take(w http.ResponseWriter, r *http.Request, query url.Values
 		return Pending{}, p.withoutCookie(r.Context(), state)
 	}
 	http.SetCookie(w, p.cookie(name, "", -1))
+	// A cookie opens for the state that it was sealed for only.
 	pending, err := p.open(cookie.Value, state)
 	if err != nil {
 		return Pending{}, &SignInError{Kind: WrongState, Detail: "the cookie is not ours"}
-	}
-	if !sameState(pending.State, query) {
-		return Pending{}, &SignInError{Kind: WrongState}
 	}
 	if !pending.Expires.After(p.options.Now()) {
 		return Pending{}, &SignInError{Kind: Expired}
@@ -151,7 +149,8 @@ func (p *Pendings) seal(pending Pending) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return base64.RawURLEncoding.EncodeToString(p.keyring.Seal(pendingPurpose, hashed(pending.State), plain)), nil
+	state := pending.State
+	return base64.RawURLEncoding.EncodeToString(p.keyring.Seal(pendingPurpose, hashed(state), plain)), nil
 }
 
 func (p *Pendings) open(value, state string) (Pending, error) {

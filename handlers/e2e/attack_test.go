@@ -87,11 +87,24 @@ func TestThePanelTakesACodeFromItsOwnWindowOnly(t *testing.T) {
 	}
 	eval[bool](outer, `(frames[0].postMessage(`+message(asked)+`, '*'), true)`)
 	eval[bool](panel, `(postMessage(`+message(asked)+`, location.origin), true)`)
+	eval[bool](window, `new Promise((heard) => {
+		const [from, to] = [new BroadcastChannel('skylift-handoff'), new BroadcastChannel('skylift-handoff')];
+		to.onmessage = () => heard(true); // after the window's own channel, which is older
+		from.postMessage(`+message(challenge)+`);
+	})`)
 	eval[bool](window, `(opener.postMessage(`+message(challenge)+`, location.origin), true)`)
-	eventually(t, "three messages to arrive", func() bool { return eval[int](panel, `seen`) == 3 })
-	if n := eval[int](panel, `asked`); n != 0 {
-		t.Errorf("the panel sent %d requests for codes of the page around it, of itself and of another panel's sign-in", n)
+	goes := func(to string) {
+		t.Helper()
+		eval[bool](window, `(setTimeout(() => { location.href = '`+to+`' }), true)`)
+		window.WaitURL(to)
 	}
+	goes(s.ca.Serve("evil.test", htmlPage(`<!doctype html><html lang="en"><title>Evil</title>`)) + "/")
+	eval[bool](window, `(opener.postMessage(`+message(asked)+`, '*'), true)`)
+	eventually(t, "four messages to arrive", func() bool { return eval[int](panel, `seen`) >= 4 })
+	if seen, n := eval[int](panel, `seen`), eval[int](panel, `asked`); seen != 4 || n != 0 {
+		t.Errorf("the panel got %d messages, want 4, and sent %d requests for codes of the page around it, of itself, of another panel's sign-in and of a page that its window went to", seen, n)
+	}
+	goes(s.origin + "/auth/panel?c=" + asked)
 	eval[bool](window, `(opener.postMessage(`+message(asked)+`, location.origin), true)`)
 	panel.WaitText("panel-who", kim) // the code was good
 }

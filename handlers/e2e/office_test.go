@@ -91,3 +91,24 @@ func TestOfficePaneTakesWhatIsSelected(t *testing.T) {
 		})
 	}
 }
+
+// What reaches the pane as a message of its dialog need not be one.
+func TestOfficeDialogIsBelievedForItsOwnSignInOnly(t *testing.T) {
+	s := newFramedSite(t, strings.ReplaceAll(plainFrame, "$PANEL", "$PANEL/office"), nil)
+	port := officeStub(t, s.ca, "Word", "", "")
+	browser := s.ca.ownBrowser(cookiesBlocked, chromedp.Flag("host-resolver-rules", "MAP appsforoffice.microsoft.com 127.0.0.1:"+port+", MAP *.test 127.0.0.1"))
+	_, panel := s.open(browser)
+	panel.ready()
+	eval[bool](panel, `(window.codes = [], skyliftDialog('`+challenge+`').then((code) => codes.push(code)), true)`)
+	deliver := func(challenge, code, origin string) {
+		t.Helper()
+		eval[bool](panel, `(officeStub.deliver([JSON.stringify({ challenge: '`+challenge+`', code: '`+code+`' })], '`+origin+`'), true)`)
+	}
+	deliver(challenge, "of another page", "https://evil.test")
+	deliver(strings.Repeat("B", 43), "of another sign-in", s.origin)
+	deliver(challenge, "good", s.origin)
+	eventually(t, "the code", func() bool { return eval[string](panel, `codes.join()`) != "" })
+	if got := eval[string](panel, `codes.join()`); got != "good" {
+		t.Errorf("the pane took the code %q", got)
+	}
+}

@@ -8,7 +8,7 @@
   let handlers = {};
   window.officeStub = {
     calls: [],
-    deliver(messages) { for (const message of messages) handlers.dialogMessageReceived?.({ message, origin: location.origin }); },
+    deliver(messages, origin = location.origin) { for (const message of messages) handlers.dialogMessageReceived?.({ message, origin }); },
   };
   const poll = () => {
     const script = document.createElement('script');
