@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -32,7 +33,8 @@ const (
 	geckoOrigin = "moz-extension://" + geckoUUID + "/"
 )
 
-func newFirefox(t testing.TB) *firefox {
+// newFirefox starts one. Each of prepare may put files into its profile and gives more settings.
+func newFirefox(t testing.TB, prepare ...func(profile string) string) *firefox {
 	t.Helper()
 	profile := newProfile(t)
 	prefs := `user_pref("marionette.port", 0);
@@ -42,6 +44,9 @@ user_pref("browser.shell.checkDefaultBrowser", false);
 user_pref("app.update.disabledForTesting", true);
 user_pref("ui.prefersReducedMotion", 1);
 `
+	for _, p := range prepare {
+		prefs += p(profile)
+	}
 	if err := os.WriteFile(filepath.Join(profile, "user.js"), []byte(prefs), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -195,6 +200,40 @@ func (f *firefox) SwitchTo(part string) {
 		}
 		return false
 	})
+}
+
+// Window is the window or tab that is driven.
+func (f *firefox) Window() string {
+	f.t.Helper()
+	var answer struct{ Value string }
+	if err := json.Unmarshal(f.Do("WebDriver:GetWindowHandle", map[string]any{}), &answer); err != nil {
+		f.t.Fatal(err)
+	}
+	return answer.Value
+}
+
+// SwitchToWindow goes to a window or tab that is known.
+func (f *firefox) SwitchToWindow(handle string) {
+	f.t.Helper()
+	f.Do("WebDriver:SwitchToWindow", map[string]any{"handle": handle, "focus": true})
+}
+
+// WaitClosed waits until a window or tab is gone.
+func (f *firefox) WaitClosed(handle string) {
+	f.t.Helper()
+	eventually(f.t, "the window to close", func() bool {
+		var handles []string
+		if err := json.Unmarshal(f.Do("WebDriver:GetWindowHandles", map[string]any{}), &handles); err != nil {
+			f.t.Fatal(err)
+		}
+		return !slices.Contains(handles, handle)
+	})
+}
+
+// Frame goes into the page's first frame.
+func (f *firefox) Frame() {
+	f.t.Helper()
+	f.Do("WebDriver:SwitchToFrame", map[string]any{"id": 0})
 }
 
 // Shot keeps a picture of the browser's window.

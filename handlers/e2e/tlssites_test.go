@@ -75,10 +75,29 @@ func (a *authority) Serve(name string, handler http.Handler) string {
 func (a *authority) Trusted() string {
 	a.t.Helper()
 	home := newProfile(a.t)
-	store, file := filepath.Join(home, ".pki/nssdb"), filepath.Join(home, "ca.pem")
+	store := filepath.Join(home, ".pki/nssdb")
 	if err := os.MkdirAll(store, 0o700); err != nil {
 		a.t.Fatal(err)
 	}
+	a.trustIn(store)
+	return home
+}
+
+// trustedByFirefox puts the authority into a profile of Firefox.
+func (a *authority) trustedByFirefox(profile string) string {
+	a.t.Helper()
+	a.trustIn(profile)
+	return ""
+}
+
+// findsTestHosts are Firefox's settings that find the tests' host names on this machine.
+func findsTestHosts(string) string {
+	return `user_pref("network.dns.localDomains", "app.test,embed.test,evil.test,shop.test");` + "\n"
+}
+
+func (a *authority) trustIn(store string) {
+	a.t.Helper()
+	file := filepath.Join(store, "ca.pem")
 	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw}), 0o600); err != nil {
 		a.t.Fatal(err)
 	}
@@ -87,7 +106,6 @@ func (a *authority) Trusted() string {
 			a.t.Fatalf("certutil %v: %v\n%s", args, err, out)
 		}
 	}
-	return home
 }
 
 // thirdParty says what a browser does with cookies of framed sites.
