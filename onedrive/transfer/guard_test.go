@@ -188,21 +188,27 @@ func codeOf(err error) string {
 	return ""
 }
 
+// insideByName answers n3.example with the address inside of that number.
+func insideByName(name string) []netip.Addr {
+	var i int
+	if _, err := fmt.Sscanf(name, "n%d.example", &i); err != nil || i >= len(inside) {
+		return nil
+	}
+	return []netip.Addr{netip.MustParseAddr(inside[i])}
+}
+
 func TestInsideIsNeverDialledByName(t *testing.T) {
 	c := newCanary(t)
-	s := NewSource(SourceOptions{Resolver: newResolver(t, func(name string) []netip.Addr {
-		var i int
-		if _, err := fmt.Sscanf(name, "n%d.example", &i); err != nil || i >= len(inside) {
-			return nil
-		}
-		return []netip.Addr{netip.MustParseAddr(inside[i])}
-	})})
+	s := NewSource(SourceOptions{Resolver: newResolver(t, insideByName)})
 	defer s.Close()
 	nobody := visitURL(t, s, "http://nobody.example:"+c.port+"/")
 	for i, a := range inside {
 		err := visitURL(t, s, fmt.Sprintf("http://n%d.example:%s/secret", i, c.port))
 		if err == nil || err.Error() != nobody.Error() {
 			t.Errorf("%s by name: %v; want the same as for a name without address: %v", a, err, nobody)
+		}
+		if c.hits.Load() > 0 {
+			t.Fatalf("%s was dialled", a)
 		}
 	}
 }
@@ -222,14 +228,12 @@ func TestInsideIsNeverReachedByRedirect(t *testing.T) {
 		w.WriteHeader(status)
 	}))
 	defer web.Close()
-	s := NewSource(SourceOptions{Allow: []string{web.Listener.Addr().String()}, Resolver: newResolver(t, func(string) []netip.Addr {
-		return []netip.Addr{netip.MustParseAddr("127.0.0.1")}
-	})})
+	s := NewSource(SourceOptions{Allow: []string{web.Listener.Addr().String()}, Resolver: newResolver(t, insideByName)})
 	defer s.Close()
 	statuses := []int{301, 302, 303, 307, 308}
 	targets := []string{
-		"http://named.example:" + c.port + "/", "//127.0.0.1:" + c.port + "/", "http://2130706433:" + c.port + "/", "http://user:pw@public.example/",
-		"file:///etc/passwd", "gopher://127.0.0.1:" + c.port + "/", "http://127.0.0.1\\@public.example:" + c.port + "/", "http://localhost:" + c.port + "/",
+		"//127.0.0.1:" + c.port + "/", "http://2130706433:" + c.port + "/", "http://user:pw@public.example/",
+		"file:///etc/passwd", "gopher://127.0.0.1:" + c.port + "/", "http://localhost:" + c.port + "/",
 		"http://public.example:6379/",
 	}
 	for _, a := range inside {
@@ -239,13 +243,68 @@ func TestInsideIsNeverReachedByRedirect(t *testing.T) {
 		target, status = to, statuses[i%len(statuses)]
 		hop := i%maxRedirects + 1
 		err := visitURL(t, s, fmt.Sprintf("%s/%d", web.URL, hop))
-		if code := codeOf(err); code != codeSourceRefused && code != codeSourceUnavailable {
-			t.Errorf("%d at hop %d to %s: %v; want a refusal", status, hop, to, err)
+		if code := codeOf(err); code != codeSourceRefused {
+			t.Errorf("%d at hop %d to %s: %v; want sourceRefused", status, hop, to, err)
 		}
+	}
+	for i := range inside { // what a name leads to is judged when it is dialled, and looks like no answer
+		target, status = fmt.Sprintf("http://n%d.example:%s/", i, c.port), statuses[i%len(statuses)]
+		if err := visitURL(t, s, fmt.Sprintf("%s/%d", web.URL, i%maxRedirects+1)); codeOf(err) != codeSourceUnavailable {
+			t.Errorf("to %s: %v; want sourceUnavailable", inside[i], err)
+		}
+	}
+	target = "http://127.0.0.1\\@public.example:" + c.port + "/" // no address for net/http either
+	if err := visitURL(t, s, web.URL+"/1"); codeOf(err) != codeSourceUnavailable {
+		t.Errorf("to %s: %v", target, err)
 	}
 	target = "/9"
 	if err := visitURL(t, s, web.URL+"/9"); codeOf(err) != codeSourceUnavailable {
 		t.Errorf("endless redirects: %v", err)
+	}
+}
+
+// What was asked for over TLS never goes on without it, whatever the status and the hop.
+func TestARedirectNeverLeavesTLS(t *testing.T) {
+	var fetched atomic.Int64
+	plain := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fetched.Add(1)
+		w.Write(tabby)
+	}))
+	defer plain.Close()
+	var status int
+	var target string
+	secure := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/":
+			w.Header().Set("Location", target)
+			w.WriteHeader(status)
+		case "/on":
+			http.Redirect(w, r, "/", http.StatusFound)
+		default:
+			w.Write(tabby)
+		}
+	}))
+	defer secure.Close()
+	s := NewSource(SourceOptions{Allow: []string{plain.Listener.Addr().String(), secure.Listener.Addr().String()}})
+	s.http.Transport.(*http.Transport).TLSClientConfig = secure.Client().Transport.(*http.Transport).TLSClientConfig
+	defer s.Close()
+	for _, status = range []int{301, 302, 303, 307, 308} {
+		for _, path := range []string{"/", "/on"} {
+			target = plain.URL + "/tabby.jpg"
+			if err := visitURL(t, s, secure.URL+path); codeOf(err) != codeSourceRefused {
+				t.Errorf("%d at %s: %v; want sourceRefused", status, path, err)
+			}
+			target = "/tabby.jpg"
+			if err := visitURL(t, s, secure.URL+path); err != nil {
+				t.Errorf("%d at %s, within TLS: %v", status, path, err)
+			}
+		}
+	}
+	if n := fetched.Load(); n != 0 {
+		t.Errorf("fetched %d times without TLS", n)
+	}
+	if err := visitURL(t, s, plain.URL+"/tabby.jpg"); err != nil {
+		t.Errorf("asked for without TLS: %v", err)
 	}
 }
 
