@@ -196,12 +196,18 @@ func checkKey(key string) error {
 type targets struct {
 	h      *Handler
 	userID string
-	found  map[onedrive.Ref]transfer.Folder
-	failed map[onedrive.Ref]error
+	found  map[onedrive.Ref]target
+}
+
+// target is a folder that was looked up, or taken unseen, or why it cannot be saved into.
+type target struct {
+	folder transfer.Folder
+	seen   bool
+	err    error
 }
 
 func (h *Handler) targets(userID string) *targets {
-	return &targets{h, userID, map[onedrive.Ref]transfer.Folder{}, map[onedrive.Ref]error{}}
+	return &targets{h, userID, map[onedrive.Ref]target{}}
 }
 
 // check validates a request and fills its folder in, or says what is wrong with it.
@@ -210,39 +216,36 @@ func (t *targets) check(ctx context.Context, r *transfer.Request) error {
 		return err
 	}
 	ref := onedrive.Ref{DriveID: r.DriveID, ID: r.FolderID}
-	f, err := t.folder(ctx, ref)
-	if err != nil {
-		return err
+	f, ok := t.found[ref]
+	if !ok {
+		client, err := t.h.o.Client(ctx, t.userID)
+		if err != nil {
+			return err
+		}
+		wanted, err := t.h.folderWanted(ctx, t.userID, ref)
+		if err == nil {
+			f.folder, f.seen, err = t.h.target(ctx, client, t.userID, wanted)
+		}
+		if err != nil {
+			f.err = &apiError{code: codeOf(err), field: "folderId", cause: err}
+		}
+		t.found[ref] = f
 	}
-	r.Folder, r.FolderID, r.DriveID = f, f.ID, f.DriveID
+	if f.err != nil {
+		return f.err
+	}
+	r.Folder, r.FolderID, r.DriveID, r.FindFolder = f.folder, f.folder.ID, f.folder.DriveID, !f.seen
 	return nil
-}
-
-func (t *targets) folder(ctx context.Context, ref onedrive.Ref) (transfer.Folder, error) {
-	if f, ok := t.found[ref]; ok {
-		return f, nil
-	}
-	if err, ok := t.failed[ref]; ok {
-		return transfer.Folder{}, err
-	}
-	client, err := t.h.o.Client(ctx, t.userID)
-	if err != nil {
-		return transfer.Folder{}, err
-	}
-	f, err := t.h.resolveFolder(ctx, client, t.userID, ref)
-	if err != nil {
-		t.failed[ref] = &apiError{code: codeOf(err), field: "folderId", cause: err}
-		return f, t.failed[ref]
-	}
-	t.found[ref] = f
-	return f, nil
 }
 
 // remember puts the folders used on top of those saved into last. Not to know them costs nobody
 // a transfer, so an error is only noted.
 func (t *targets) remember(ctx context.Context) {
 	for _, f := range t.found {
-		if err := t.h.rememberFolder(ctx, t.userID, f); err != nil {
+		if f.err != nil || !f.seen {
+			continue
+		}
+		if err := t.h.rememberFolder(ctx, t.userID, f.folder); err != nil {
 			t.h.log.Warn("remember folder", "error", err)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"skylift/onedrive"
+	"skylift/onedrive/transfer"
 )
 
 // childJSON is a folder in a list of folders.
@@ -88,5 +89,5 @@ func (h *Handler) apiNewFolder(c echo.Context) error {
 	if created {
 		status = http.StatusCreated
 	}
-	return c.JSON(status, folderJSON(folderOf(item)))
+	return c.JSON(status, folderJSON(transfer.FolderOf(item)))
 }

@@ -2,8 +2,8 @@ package handlers
 
 import (
 	"context"
-	"net/url"
-	"strings"
+	"errors"
+	"time"
 
 	"skylift/onedrive"
 	"skylift/onedrive/transfer"
@@ -18,29 +18,7 @@ func folderAt(ctx context.Context, client *onedrive.Client, ref onedrive.Ref) (t
 	if !item.IsFolder() && item.Root == nil {
 		return transfer.Folder{}, item, bad("folderNotFound")
 	}
-	return folderOf(item), item, nil
-}
-
-// folderOf names a DriveItem that is a folder.
-func folderOf(item onedrive.DriveItem) transfer.Folder {
-	ref := item.Ref()
-	f := transfer.Folder{DriveID: ref.DriveID, ID: ref.ID, Name: item.Name, Path: pathOf(item)}
-	if item.Root != nil {
-		f.Name, f.Path = "OneDrive", "/"
-	}
-	return f
-}
-
-// pathOf is where an item lies, from the top of its drive: "/Pictures/Cats".
-func pathOf(item onedrive.DriveItem) string {
-	_, parent, found := strings.Cut(item.ParentReference.Path, "root:")
-	if !found {
-		return "/" + item.Name
-	}
-	if plain, err := url.PathUnescape(parent); err == nil {
-		parent = plain
-	}
-	return strings.TrimSuffix(parent, "/") + "/" + item.Name
+	return transfer.FolderOf(item), item, nil
 }
 
 // maxDepth ends the walk to the top in a drive that lies about its parents.
@@ -49,7 +27,7 @@ const maxDepth = 32
 // crumbs are the folders from the top of the drive down to item. Parents that may not be seen,
 // as those of a shared folder, are left out.
 func crumbs(ctx context.Context, client *onedrive.Client, item onedrive.DriveItem) []transfer.Folder {
-	list := []transfer.Folder{folderOf(item)}
+	list := []transfer.Folder{transfer.FolderOf(item)}
 	for range maxDepth {
 		if item.Root != nil || item.ParentReference.ID == "" {
 			break
@@ -59,25 +37,47 @@ func crumbs(ctx context.Context, client *onedrive.Client, item onedrive.DriveIte
 			break
 		}
 		item = parent
-		list = append([]transfer.Folder{folderOf(item)}, list...)
+		list = append([]transfer.Folder{transfer.FolderOf(item)}, list...)
 	}
 	return list
 }
 
-// resolveFolder is the folder of a request: the one named, else the default one, else the top.
-func (h *Handler) resolveFolder(ctx context.Context, client *onedrive.Client, userID string, ref onedrive.Ref) (transfer.Folder, error) {
-	if err := checkRef(ref); err != nil {
-		return transfer.Folder{}, err
+// folderPatience is how long a save waits for OneDrive to say which folder is meant.
+const folderPatience = 3 * time.Second
+
+// target is the folder of a request. A OneDrive that asks for a pause or does not answer refuses
+// nothing: then the folder is taken as it was last known, and seen is false.
+func (h *Handler) target(ctx context.Context, client *onedrive.Client, userID string, ref onedrive.Ref) (f transfer.Folder, seen bool, err error) {
+	look, cancel := context.WithTimeout(ctx, folderPatience)
+	defer cancel()
+	f, _, err = folderAt(look, client, ref)
+	late := look.Err() != nil && ctx.Err() == nil
+	if err == nil || !late && !errors.Is(err, onedrive.ErrThrottled) && !errors.Is(err, onedrive.ErrUnavailable) {
+		return f, err == nil, err
 	}
-	if ref == (onedrive.Ref{}) {
-		p, err := h.prefs(ctx, userID)
-		if err != nil {
-			return transfer.Folder{}, err
-		}
-		if p.Folder != nil {
-			ref = p.Folder.Ref()
+	p, err := h.prefs(ctx, userID)
+	if err != nil {
+		return f, false, err
+	}
+	if p.Folder != nil && p.Folder.Ref() == ref {
+		return *p.Folder, false, nil
+	}
+	for _, known := range p.Recent {
+		if known.Ref() == ref {
+			return known, false, nil
 		}
 	}
-	f, _, err := folderAt(ctx, client, ref)
-	return f, err
+	return transfer.Folder{DriveID: ref.DriveID, ID: ref.ID}, false, nil
+}
+
+// folderWanted is the folder that a request means: the one named, else the default one, else the top.
+func (h *Handler) folderWanted(ctx context.Context, userID string, ref onedrive.Ref) (onedrive.Ref, error) {
+	if err := checkRef(ref); err != nil || ref != (onedrive.Ref{}) {
+		return ref, err
+	}
+	p, err := h.prefs(ctx, userID)
+	if err == nil && p.Folder != nil {
+		ref = p.Folder.Ref()
+	}
+	return ref, err
 }

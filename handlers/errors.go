@@ -202,6 +202,12 @@ func bad(code string) error { return &apiError{code: code} }
 // judge finds the code and the words of any error that a handler returns.
 func judge(err error) (code string, w words) {
 	code = codeOf(err)
+	switch {
+	case code == "notFound" && errors.Is(err, transfer.ErrNotFound):
+		return code, words{404, "There is no such transfer.", "", "Perhaps it was taken off the list, or it belongs to another account."}
+	case errors.Is(err, onedrive.ErrBadCursor):
+		return code, words{400, "The list cannot be gone on with from here.", "Nothing was changed.", "Open the folder again from its first page."}
+	}
 	w, ok := requests[code]
 	if !ok {
 		w = failureWords(code)
@@ -260,6 +266,7 @@ var kinds = []struct {
 	{auth.ErrBadCode, "codeInvalid"},
 	{auth.ErrSignInRequired, "signInRequired"},
 	{onedrive.ErrUnauthenticated, "signInRequired"},
+	{onedrive.ErrBadCursor, "invalidRequest"},
 	{onedrive.ErrNoDrive, "noDrive"},
 	{onedrive.ErrNotFound, "folderNotFound"},
 	{onedrive.ErrAccessDenied, "folderAccessDenied"},

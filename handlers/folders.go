@@ -150,7 +150,7 @@ func (h *Handler) openFolder(ctx context.Context, client *onedrive.Client, ref o
 
 // pickerFolder is a child in the picker; a shortcut leads into the drive that it points at.
 func pickerFolder(item onedrive.DriveItem, back string) views.Folder {
-	v := crumbView(folderOf(item), back)
+	v := crumbView(transfer.FolderOf(item), back)
 	if item.RemoteItem != nil {
 		v.Icon, v.Shared, v.Count = "folder-shared", true, "shared with you"
 		return v
@@ -182,7 +182,7 @@ func (h *Handler) places(ctx context.Context, client *onedrive.Client, p prefs, 
 	}
 	for _, special := range []struct{ name, icon string }{{"photos", "image"}, {"documents", "doc"}} {
 		if item, err := client.Special(ctx, special.name); err == nil {
-			add(folderOf(item), special.icon)
+			add(transfer.FolderOf(item), special.icon)
 		}
 	}
 	for _, f := range p.Recent {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -84,6 +85,9 @@ func (h *Handler) newForm(ctx context.Context, userID, chosen string) (views.Sav
 	return f, nil
 }
 
+// namePatience is how long a form waits for the name of the chosen folder.
+const namePatience = 2 * time.Second
+
 // addChosen looks the named folder up, so that the choice shows it by name. One that cannot be
 // read now is left to the moment of saving.
 func (h *Handler) addChosen(ctx context.Context, userID string, p *prefs, chosen string) {
@@ -100,6 +104,8 @@ func (h *Handler) addChosen(ctx context.Context, userID string, p *prefs, chosen
 	if err != nil {
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, namePatience)
+	defer cancel()
 	if f, _, err := folderAt(ctx, client, ref); err == nil {
 		p.Recent = append([]transfer.Folder{f}, p.Recent...)
 	}

@@ -30,6 +30,7 @@ type order struct {
 	conflict onedrive.ConflictBehavior
 	folder   string
 	back     string
+	blind    bool // nobody could look at the folder
 	again    bool // one address, sent once more although it is there
 }
 
@@ -92,7 +93,7 @@ func (h *Handler) submitForm(c echo.Context) error {
 		form.FieldBad, form.Text, form.Name = n, o.text(nil), o.name
 		return h.formAgain(c, form)
 	}
-	folder, err := h.folderOfOrder(ctx, who, o.folder)
+	folder, seen, err := h.folderOfOrder(ctx, who, o.folder)
 	if err != nil {
 		w, known := folderProblem(err)
 		if !known {
@@ -101,6 +102,7 @@ func (h *Handler) submitForm(c echo.Context) error {
 		form.FolderBad, form.Text, form.Name = w, o.text(nil), o.name
 		return h.formAgain(c, form)
 	}
+	o.blind = !seen
 	results, err := h.place(ctx, who, o, folder)
 	if err != nil {
 		return err
@@ -131,20 +133,20 @@ func (o order) text(numbers []int) string {
 }
 
 // folderOfOrder looks the folder up once for the whole order, and remembers it as used.
-func (h *Handler) folderOfOrder(ctx context.Context, userID, value string) (transfer.Folder, error) {
+func (h *Handler) folderOfOrder(ctx context.Context, userID, value string) (_ transfer.Folder, seen bool, _ error) {
 	ref, err := parseFolder(value)
 	if err != nil {
-		return transfer.Folder{}, err
+		return transfer.Folder{}, false, err
 	}
 	client, err := h.o.Client(ctx, userID)
 	if err != nil {
-		return transfer.Folder{}, err
+		return transfer.Folder{}, false, err
 	}
-	folder, _, err := folderAt(ctx, client, ref)
-	if err != nil {
-		return folder, err
+	folder, seen, err := h.target(ctx, client, userID, ref)
+	if err != nil || !seen {
+		return folder, seen, err
 	}
-	return folder, h.rememberFolder(ctx, userID, folder)
+	return folder, seen, h.rememberFolder(ctx, userID, folder)
 }
 
 func (h *Handler) rememberFolder(ctx context.Context, userID string, f transfer.Folder) error {
@@ -186,7 +188,7 @@ func (h *Handler) place(request context.Context, userID string, o order, folder 
 	for i, l := range o.lines {
 		results[i].line = l
 		requests[i] = transfer.Request{SourceURL: l.text, Name: o.name, ConflictBehavior: o.conflict,
-			FolderID: folder.ID, DriveID: folder.DriveID, Folder: folder}
+			FolderID: folder.ID, DriveID: folder.DriveID, Folder: folder, FindFolder: o.blind}
 		if results[i].err = h.checkRequest(&requests[i]); results[i].err == nil && !o.again {
 			g.Go(func() (err error) {
 				results[i].earlier, err = h.earlier(ctx, userID, folder, requests[i].SourceURL)

@@ -35,6 +35,7 @@ var (
 	ErrBadName         = errors.New("not a name for OneDrive")
 	ErrRefused         = errors.New("OneDrive refused the request") // any other 4xx: repeating it does not help
 	ErrForeignHost     = errors.New("an address that is not Microsoft's")
+	ErrBadCursor       = errors.New("not a cursor of this list")
 
 	// ErrNativeUnavailable is CreateFromURL's answer where OneDrive does not fetch URLs (any more).
 	ErrNativeUnavailable = errors.New("OneDrive does not fetch URLs for this account")

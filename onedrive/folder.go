@@ -95,16 +95,20 @@ func (c *Client) page(ctx context.Context, r request, cursor string) ([]DriveIte
 	if cursor != "" {
 		link, err := base64.RawURLEncoding.DecodeString(cursor)
 		if err != nil {
-			return nil, "", fmt.Errorf("%s: %w: not a cursor", r.op, ErrNotFound)
+			return nil, "", fmt.Errorf("%s: %w", r.op, ErrBadCursor)
 		}
 		next, err := c.g.nextLink(string(link))
 		if err != nil {
-			return nil, "", fmt.Errorf("%s: %w", r.op, err)
+			return nil, "", fmt.Errorf("%s: %w: %w", r.op, ErrBadCursor, err)
 		}
 		r.url, r.query = next, nil
 	}
 	var p page
 	if _, err := c.do(ctx, r, &p); err != nil {
+		var refused *Error
+		if cursor != "" && errors.As(err, &refused) && (refused.Status == http.StatusBadRequest || refused.Status == http.StatusGone) {
+			err = fmt.Errorf("%w: %w", ErrBadCursor, err) // a link of Graph's that it does not know (any more)
+		}
 		return nil, "", err
 	}
 	if p.Value == nil {

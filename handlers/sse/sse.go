@@ -121,11 +121,12 @@ func (s *Writer) flush(b []byte) error {
 }
 
 // LastEventID is where a reader wants to go on: the header that browsers send when they come
-// back, else the query parameter "since" of the first call. 0 means from the start.
+// back, else the query parameter "since" of the first call. 0 means that neither was sent; a reader
+// who says that the last it saw was 0 wants everything, and gets 1, which is before every event.
 func LastEventID(r *http.Request) uint64 {
 	for _, s := range []string{r.Header.Get("Last-Event-ID"), r.URL.Query().Get("since")} {
 		if id, err := strconv.ParseUint(s, 10, 64); err == nil {
-			return id
+			return max(id, 1)
 		}
 	}
 	return 0

@@ -38,6 +38,7 @@ type Work struct {
 	Best         int64              `json:"best,omitempty"`         // the most bytes of the file that OneDrive ever had
 	Wanted       string             `json:"wanted,omitempty"`       // the name before a number was put to it
 	NativeStatus string             `json:"nativeStatus,omitempty"` // the monitor's last word: a new one is a sign of life
+	FindFolder   bool               `json:"findFolder,omitempty"`   // the target was taken unseen: look it up first
 	Inline       []byte             `json:"inline,omitempty"`       // the bytes of a data: URL, at most MaxInline; gone once saved
 }
 

@@ -42,6 +42,8 @@ type Request struct {
 	// Folder is the target as people know it; the handler fills it in when it has looked the
 	// folder up. Without it FolderID and DriveID are the target.
 	Folder Folder `json:"-"`
+	// FindFolder says that Folder could not be looked up now: the transfer does it before anything else.
+	FindFolder bool `json:"-"`
 }
 
 // RequestError says which field of a Request cannot be taken. Code is one of the API's.
@@ -159,6 +161,7 @@ func (r Request) NewTransfer(owner string) Transfer {
 	if t.Folder.ID == "" {
 		t.Folder.ID, t.Folder.DriveID = r.FolderID, r.DriveID
 	}
+	t.Work.FindFolder = r.FindFolder
 	if r.Route != Upload && isDataURL(r.SourceURL) {
 		if typ, data, err := decodeDataURL(r.SourceURL); err == nil {
 			size := int64(len(data))

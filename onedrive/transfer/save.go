@@ -101,6 +101,11 @@ func (s *Saver) Step(ctx context.Context, t *Transfer, keep func() error, progre
 		return r.awaitBytes(ctx)
 	}
 	t.State, t.Reason, t.Due = InProgress, "", time.Time{}
+	if t.Work.FindFolder {
+		if next, over, err := r.findFolder(ctx); over || err != nil {
+			return next, err
+		}
+	}
 	switch t.Work.Phase {
 	case Choosing:
 		return r.choose(ctx)
@@ -122,6 +127,21 @@ func (s *Saver) Recall(t *Transfer) {
 	if t.Name != "" && !t.Work.PostedAt.IsZero() && !t.State.Final() {
 		s.names.reserve(t.place(), t.Name, t.ID)
 	}
+}
+
+// findFolder looks the target up that was taken unseen because OneDrive did not answer then.
+func (r *saving) findFolder(ctx context.Context) (Next, bool, error) {
+	item, err := r.client.Item(ctx, r.t.Folder.Ref())
+	switch {
+	case err != nil:
+		next, err := r.trouble(ctx, err)
+		return next, true, err
+	case !item.IsFolder() && item.Root == nil:
+		next, err := r.fail(ctx, "itemNotFound", "")
+		return next, true, err
+	}
+	r.t.Folder, r.t.Work.FindFolder, r.t.Work.Errors = FolderOf(item), false, 0
+	return Next{}, false, nil
 }
 
 // Abandon cleans up after a cancelled or removed transfer. A native job cannot be called back;

@@ -3,6 +3,8 @@
 package transfer
 
 import (
+	"net/url"
+	"strings"
 	"time"
 
 	"skylift/onedrive"
@@ -57,6 +59,28 @@ type Folder struct {
 
 // Ref is the folder's address for the Graph client.
 func (f Folder) Ref() onedrive.Ref { return onedrive.Ref{DriveID: f.DriveID, ID: f.ID} }
+
+// FolderOf names a DriveItem that is a folder; for a shortcut, the folder that it points at.
+func FolderOf(item onedrive.DriveItem) Folder {
+	ref := item.Ref()
+	f := Folder{DriveID: ref.DriveID, ID: ref.ID, Name: item.Name, Path: pathOf(item)}
+	if item.Root != nil {
+		f.Name, f.Path = "OneDrive", "/"
+	}
+	return f
+}
+
+// pathOf is where an item lies, from the top of its drive: "/Pictures/Cats".
+func pathOf(item onedrive.DriveItem) string {
+	_, parent, found := strings.Cut(item.ParentReference.Path, "root:")
+	if !found {
+		return "/" + item.Name
+	}
+	if plain, err := url.PathUnescape(parent); err == nil {
+		parent = plain
+	}
+	return strings.TrimSuffix(parent, "/") + "/" + item.Name
+}
 
 // Item is the finished file.
 type Item struct {
@@ -115,11 +139,11 @@ type Transfer struct {
 
 // restart makes a final transfer begin anew.
 func (t *Transfer) restart(now time.Time) {
-	inline := t.Work.Inline
+	again := Work{Inline: t.Work.Inline, FindFolder: t.Work.FindFolder}
 	t.State, t.Reason, t.Failure, t.Percent, t.BytesTransferred, t.Item = NotStarted, "", nil, nil, nil, nil
 	t.Due, t.Modified = time.Time{}, now
 	t.Attempts++
-	t.Work = Work{Inline: inline}
+	t.Work = again
 	if t.Route != Upload {
 		t.Route, t.RouteReason = "", ""
 	}

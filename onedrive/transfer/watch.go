@@ -362,14 +362,18 @@ func (s *Store) Watch(ctx context.Context, owner string, lastID uint64) iter.Seq
 			return
 		}
 		defer s.hub.detach(f, w)
-		if err := s.catchUp(ctx, w, owner, base, lastID>>progressBits); err != nil {
+		since := lastID >> progressBits
+		if since > base {
+			lastID = 0 // of another life of the data
+		}
+		if lastID == 0 {
+			since = base
+		}
+		if err := s.catchUp(ctx, w, owner, base, since); err != nil {
 			if ctx.Err() == nil {
 				yield(Event{}, err)
 			}
 			return
-		}
-		if lastID>>progressBits > base {
-			lastID = 0 // of another life of the data
 		}
 		for sent := lastID; ; { // what has not changed since lastID comes once more, with ids behind it
 			for _, e := range w.take() {
@@ -408,10 +412,7 @@ func (s *Store) catchUp(ctx context.Context, w *watcher, owner string, base, sin
 		add(m)
 	}
 	top := base
-	if since > 0 && since < base {
-		base = since
-	}
-	err = scan(ctx, s.nc, ownerKey("*", owner)+".>", base+1, func(m stored) {
+	err = scan(ctx, s.nc, ownerKey("*", owner)+".>", since+1, func(m stored) {
 		top = max(top, m.seq)
 		add(m)
 	})

@@ -1,0 +1,121 @@
+package handlers_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"skylift/onedrive/fakegraph"
+)
+
+// A OneDrive that asks for a pause, or is down, refuses no save: what is asked for is stored, waits
+// with its reason, and arrives where it was meant to.
+func TestASaveIsTakenWhileOneDriveIsSilent(t *testing.T) {
+	for _, silent := range []struct {
+		name string
+		hush func(*site) (end func())
+		want string // the reason, when there is time to see it
+	}{
+		{"throttled", func(s *site) func() {
+			s.microsoft.SetConduct(robin, func(c *fakegraph.Conduct) { c.Throttled, c.RetryAfter = true, time.Second })
+			return func() { s.microsoft.SetConduct(robin, func(c *fakegraph.Conduct) { c.Throttled = false }) }
+		}, "throttled"},
+		{"down", func(s *site) func() {
+			return s.microsoft.Faults().Add(fakegraph.Fault{Phase: fakegraph.PhaseGraph, Status: 503, Times: -1}).Remove
+		}, ""},
+		{"mute", func(s *site) func() {
+			return s.microsoft.Faults().Add(fakegraph.Fault{Phase: fakegraph.PhaseGraph, Action: fakegraph.Stall, Times: -1}).Remove
+		}, ""},
+	} {
+		t.Run(silent.name, func(t *testing.T) {
+			if testing.Short() && silent.name == "mute" {
+				t.SkipNow() // it waits several times
+			}
+			s := setup(t)
+			b := s.signIn(robin)
+			cats := b.json("POST", "/api/v1/folders", map[string]string{"name": "Cats"}).want(201).json()
+			end := silent.hush(s)
+			began := time.Now()
+			one := b.json("POST", "/api/v1/transfers", map[string]string{"sourceUrl": s.sample("meadow.jpg"), "folderId": cats["id"].(string)}).want(202).json()
+			if took := time.Since(began); took > 8*time.Second {
+				t.Errorf("accepted after %v", took)
+			}
+			b.form("/transfers", "urls", s.sample("harbour.png"), "folder", cats["driveId"].(string)+"|"+cats["id"].(string)).want(303)
+			gone := b.json("POST", "/api/v1/transfers", map[string]string{"sourceUrl": s.sample("meadow.jpg"), "folderId": "NOSUCH!17"}).want(202).json()
+			batch := b.json("POST", "/api/v1/transfers/batch", map[string]any{"transfers": []map[string]string{{"sourceUrl": s.sample("meadow.jpg"), "name": "top.jpg"}}}).want(202).json()
+			if silent.want != "" {
+				b.waits(one["id"].(string), silent.want)
+			}
+			end()
+			if got := b.final(one["id"].(string)); got["state"] != "completed" || got["folder"].(map[string]any)["path"] != "/Cats" {
+				t.Errorf("ended as %v", got)
+			}
+			if got := b.final(gone["id"].(string)); got["state"] != "failed" || got["error"].(map[string]any)["code"] != "itemNotFound" {
+				t.Errorf("into a folder that is not there: %v", got)
+			}
+			if got := b.final(batch["value"].([]any)[0].(map[string]any)["id"].(string)); got["state"] != "completed" || got["folder"].(map[string]any)["path"] != "/" {
+				t.Errorf("of the batch: %v", got)
+			}
+			for _, row := range b.get("/api/v1/transfers").want(200).json()["value"].([]any) {
+				b.final(row.(map[string]any)["id"].(string))
+			}
+			for _, path := range []string{"/Cats/meadow.jpg", "/Cats/harbour.png", "/top.jpg"} {
+				if _, ok := s.microsoft.Content(robin, path); !ok {
+					t.Errorf("%s is not there", path)
+				}
+			}
+			hint := b.form("/transfers", "urls", s.sample("meadow.jpg"), "folder", cats["driveId"].(string)+"|"+cats["id"].(string))
+			if !strings.Contains(hint.body, "You saved this into Cats before.") {
+				t.Errorf("saved once more: %d\n%s", hint.status, hint.body)
+			}
+		})
+	}
+}
+
+// waits reads the transfer until it waits for the reason.
+func (b *browser) waits(id, reason string) {
+	b.s.t.Helper()
+	var got map[string]any
+	for range 100 {
+		if got = b.get("/api/v1/transfers/" + id).want(200).json(); got["reason"] == reason {
+			return
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+	b.s.t.Errorf("it does not wait for %s: %v", reason, got)
+}
+
+func TestACursorThatIsNoneIsABadRequest(t *testing.T) {
+	s := setup(t)
+	b := s.signIn(robin)
+	for _, cursor := range []string{"nonsense!", "bm9uc2Vuc2U", "aHR0cHM6Ly9ldmlsLmV4YW1wbGUvY2hpbGRyZW4"} {
+		if got := b.get("/api/v1/folders?cursor=" + cursor).want(400).json(); got["code"] != "invalidRequest" {
+			t.Errorf("%s: %v", cursor, got)
+		}
+		if got := b.get("/folders?cursor=" + cursor).want(400); !strings.Contains(got.body, "Open the folder again") {
+			t.Errorf("%s: %s", cursor, got.body)
+		}
+	}
+}
+
+func TestAMissingTransferIsCalledOne(t *testing.T) {
+	s := setup(t)
+	b := s.signIn(robin)
+	if got := b.get("/api/v1/transfers/01JD0000000000000000000000").want(404).json(); got["code"] != "notFound" || got["title"] != "There is no such transfer." {
+		t.Errorf("%v", got)
+	}
+	if got := b.form("/transfers/01JD0000000000000000000000/retry").want(404); !strings.Contains(got.body, "There is no such transfer.") {
+		t.Errorf("%s", got.body)
+	}
+}
+
+// A reader that says that it has seen nothing hears of everything.
+func TestAStreamFromZeroTellsOfEverything(t *testing.T) {
+	s := setup(t)
+	b := s.signIn(robin)
+	id := b.submit(s.sample("meadow.jpg"))
+	b.final(id)
+	for _, stream := range []*eventStream{b.events("/api/v1/events", "Last-Event-ID", "0"), b.events("/api/v1/events?since=0")} {
+		stream.until(id, `"state":"completed"`)
+	}
+}
