@@ -222,10 +222,11 @@ func (r *ran) check(t *testing.T, c cell) {
 	}
 }
 
-// blocked reports a name that a session holds of which nobody has heard: work accounts allow one
-// at a time, so the file is saved under the next name.
+// blocked reports a name that OneDrive calls taken, or that a session holds of which nobody has
+// heard (work accounts allow one at a time): the file is saved under the next one.
 func (c cell) blocked() bool {
-	return c.behavior == onedrive.Rename && c.temper.login == alex && c.hit.fault.Phase == fakegraph.PhaseSession && c.hit.unheard()
+	lost := c.temper.login == alex && c.hit.fault.Phase == fakegraph.PhaseSession && c.hit.unheard()
+	return (c.behavior == onedrive.Rename || c.behavior == "") && (lost || c.hit.fault.Status == 409)
 }
 
 // phaseOf is the phase of a request, as the stand-in calls it.
