@@ -7,7 +7,9 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
+	"runtime/pprof"
 	"slices"
 	"strconv"
 	"strings"
@@ -307,14 +309,16 @@ func measureInFlight(durable bool, n, watchers int) figures {
 	} else {
 		go b.loop()
 	}
-	time.Sleep(20 * time.Second) // until old and young are mixed
+	time.Sleep(warm()) // until old and young are mixed
 	runtime.GC()
+	profiled := profile()
 	latency.counting.Store(true)
 	b.counting.Store(true)
 	cpu, begin := cpuTime(), time.Now()
 	time.Sleep(15 * time.Second)
 	b.counting.Store(false)
 	latency.counting.Store(false)
+	profiled()
 	s := time.Since(begin).Seconds()
 	f["cpu"] = (cpuTime() - cpu).Seconds() / s
 	f["polls/s"], f["done/s"] = float64(b.polls.Load())/s, float64(b.done.Load())/s
@@ -331,6 +335,26 @@ func measureInFlight(durable bool, n, watchers int) figures {
 		latency.mu.Unlock()
 	}
 	return f
+}
+
+// profile writes where the time and the memory go into the folder that SKYLIFT_TEST_PROFILE names.
+func profile() (end func()) {
+	dir := os.Getenv("SKYLIFT_TEST_PROFILE")
+	if dir == "" {
+		return func() {}
+	}
+	name := filepath.Join(dir, os.Getenv(childEnv))
+	f := must(os.Create(name + ".cpu"))
+	if err := pprof.StartCPUProfile(f); err != nil {
+		panic(err)
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		_ = f.Close()
+		heap := must(os.Create(name + ".heap"))
+		_ = pprof.WriteHeapProfile(heap)
+		_ = heap.Close()
+	}
 }
 
 type sample struct {
@@ -451,4 +475,11 @@ func init() {
 		fill(e.store, "user", 10000)
 		e.close()
 	}
+}
+
+func warm() time.Duration {
+	if d, err := time.ParseDuration(os.Getenv("WARM")); err == nil {
+		return d
+	}
+	return 20 * time.Second
 }

@@ -31,7 +31,7 @@ const (
 	hdrExpected  = "Nats-Expected-Last-Subject-Sequence"
 	hdrTTL       = "Nats-TTL"
 	hdrOperation = "KV-Operation"
-	hdrWhy       = "Skylift-Why" // of a delete marker: moved or removed
+	hdrEnding    = "Skylift-Ending" // of a final record
 	hdrBatchID   = "Nats-Batch-Id"
 	hdrBatchSeq  = "Nats-Batch-Sequence"
 	hdrBatchEnd  = "Nats-Batch-Commit"
@@ -43,13 +43,9 @@ type record struct {
 	value    []byte
 	expected int64 // the key's revision must be this; -1: any
 	ttl      time.Duration
-	why      string // not empty: a delete marker
+	ending   ending
+	remove   bool // a delete marker
 }
-
-const (
-	whyMoved   = "moved"   // the transfer lives under another key
-	whyRemoved = "removed" // it is gone
-)
 
 // write is a set of records that are stored together or not at all.
 type write struct {
@@ -117,7 +113,7 @@ var errUnanswered = errors.New("no answer from the store")
 // mine decides whether a conflict on a repeated write is with its own first try.
 func (c *committer) mine(ctx context.Context, records []record) (uint64, error) {
 	for i, r := range records {
-		if r.why != "" {
+		if r.remove {
 			continue
 		}
 		m, err := lastOf(ctx, c.nc, r.key)
@@ -282,9 +278,11 @@ func (r record) message() *nats.Msg {
 	if r.ttl > 0 {
 		m.Header[hdrTTL] = []string{r.ttl.String()}
 	}
-	if r.why != "" {
+	if r.ending != "" {
+		m.Header[hdrEnding] = []string{string(r.ending)}
+	}
+	if r.remove {
 		m.Header[hdrOperation] = []string{"DEL"}
-		m.Header[hdrWhy] = []string{r.why}
 	}
 	return m
 }

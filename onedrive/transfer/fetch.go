@@ -23,10 +23,11 @@ type stored struct {
 	key  string
 	seq  uint64
 	data []byte
-	why  string // of a delete marker
-}
+	at   string // when it was stored
 
-func (s stored) deleted() bool { return s.why != "" }
+	ending  ending
+	deleted bool // a delete marker
+}
 
 // query is JetStream's Direct Get request.
 type query struct {
@@ -43,6 +44,7 @@ const (
 	directAPI   = "$JS.API.DIRECT.GET." + stream
 	leaderAPI   = "$JS.API.STREAM.MSG.GET." + stream
 	scanBatch   = 512
+	maxAnswer   = 1024 // messages of one answer: the server gives no more
 	readTimeout = 5 * time.Second
 )
 
@@ -54,8 +56,8 @@ func fetch(ctx context.Context, nc *nats.Conn, q query, each func(stored)) (more
 	if err != nil {
 		return 0, err
 	}
-	inbox := nc.NewRespInbox()
-	sub, err := nc.SubscribeSync(inbox)
+	inbox, answers := nc.NewRespInbox(), make(chan *nats.Msg, maxAnswer+1) // SubscribeSync would make room for half a million
+	sub, err := nc.ChanSubscribe(inbox, answers)
 	if err != nil {
 		return 0, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
@@ -64,11 +66,13 @@ func fetch(ctx context.Context, nc *nats.Conn, q query, each func(stored)) (more
 		return 0, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	for {
-		m, err := sub.NextMsgWithContext(ctx)
-		if err != nil {
-			return 0, fmt.Errorf("%w: read: %w", ErrUnavailable, err)
+		var m *nats.Msg
+		select {
+		case m = <-answers:
+		case <-ctx.Done():
+			return 0, fmt.Errorf("%w: read: %w", ErrUnavailable, ctx.Err())
 		}
-		switch status := m.Header.Get("Status"); status {
+		switch status := header(m, "Status"); status {
 		case "":
 			each(readMsg(m))
 		case "204": // end of batch
@@ -88,11 +92,9 @@ func fetch(ctx context.Context, nc *nats.Conn, q query, each func(stored)) (more
 func readMsg(m *nats.Msg) stored {
 	s := stored{key: strings.TrimPrefix(header(m, "Nats-Subject"), subjectPrefix), data: m.Data}
 	s.seq, _ = strconv.ParseUint(header(m, "Nats-Sequence"), 10, 64)
-	if header(m, hdrOperation) != "" || header(m, "Nats-Marker-Reason") != "" {
-		if s.why = header(m, hdrWhy); s.why == "" {
-			s.why = whyRemoved
-		}
-	}
+	s.at = header(m, "Nats-Time-Stamp")
+	s.ending = ending(header(m, hdrEnding))
+	s.deleted = header(m, hdrOperation) != "" || header(m, "Nats-Marker-Reason") != ""
 	return s
 }
 
@@ -106,12 +108,18 @@ func header(m *nats.Msg, name string) string {
 
 // scan gives each message of filter from sequence from on, oldest first, up to the end as it was.
 func scan(ctx context.Context, nc *nats.Conn, filter string, from uint64, each func(stored)) error {
-	for {
+	return scanTo(ctx, nc, filter, from, 0, each)
+}
+
+// scanTo is scan up to before the sequence to; 0: the end.
+func scanTo(ctx context.Context, nc *nats.Conn, filter string, from, to uint64, each func(stored)) error {
+	for to == 0 || from < to {
 		n := 0
 		more, err := fetch(ctx, nc, query{Seq: from, NextFor: subjectPrefix + filter, Batch: scanBatch}, func(s stored) {
 			n++
-			from = s.seq + 1
-			each(s)
+			if from = s.seq + 1; to == 0 || s.seq < to {
+				each(s)
+			}
 		})
 		if err != nil {
 			return err
@@ -119,6 +127,34 @@ func scan(ctx context.Context, nc *nats.Conn, filter string, from uint64, each f
 		if more == 0 || n == 0 {
 			return nil
 		}
+	}
+	return nil
+}
+
+// timeOf is when the revision seq, or the first after it that is still there, was stored.
+func timeOf(ctx context.Context, nc *nats.Conn, seq uint64) (time.Time, error) {
+	at := ""
+	if _, err := fetch(ctx, nc, query{Seq: seq, NextFor: subjectPrefix + ">", Batch: 1}, func(s stored) { at = s.at }); err != nil {
+		return time.Time{}, err
+	}
+	return time.Parse(time.RFC3339Nano, at)
+}
+
+// latest reads a key's last message from any copy: on a cluster it may lag behind.
+func latest(ctx context.Context, nc *nats.Conn, key string) (stored, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	m, err := nc.RequestWithContext(ctx, directAPI+"."+subjectPrefix+key, nil)
+	if err != nil {
+		return stored{}, fmt.Errorf("%w: read: %w", ErrUnavailable, err)
+	}
+	switch status := header(m, "Status"); status {
+	case "":
+		return readMsg(m), nil
+	case "404":
+		return stored{}, ErrNotFound
+	default:
+		return stored{}, fmt.Errorf("%w: read: status %s", ErrUnavailable, status)
 	}
 }
 

@@ -3,133 +3,143 @@ package transfer
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
 )
 
-// index knows which transfers one person has, newest last, and under which keys they lie. It is made
-// when a list is first asked for, from the names of the keys alone, and lives on what this process
-// writes and on the feed of what others write. It may be behind: whoever reads by it looks each
-// record up, so that a page shows what is stored, and only a row may be missing for a moment.
+// index knows which transfers one person has, newest last. It is made when a list is first asked for,
+// from the headers of the records, the newest first, and lives on what this process writes and on the
+// feed of what others write. It may be behind: whoever reads by it looks each record up, so that a page
+// shows what is stored, and only a row may be missing for a moment.
 type index struct {
-	load sync.Once
-	err  error     // of loading
 	used time.Time // guarded by hub.mu
+	rest sync.Once // reads what the first reader did not wait for
+
+	reading sync.Mutex // one reaches further back at a time
+	span    uint64     // how many revisions the next reach spans; guarded by reading
 
 	mu    sync.Mutex
-	rows  []row    // by id
-	twice []string // while it is made: keys of transfers that lie under another too; one is a marker
+	rows  []row  // by id
+	from  uint64 // rows have all records from this revision on; 1: all
+	since string // rows have all transfers made after this id; "": all
 }
 
-// row is a transfer of an index.
+// row is a transfer of an index. It holds no pointers: there are many.
 type row struct {
-	id, key string
-	seq     uint64 // 0: from the names of the keys
+	id   [idLength]byte
+	ends [11]byte // its ending
+	seq  uint64
 }
 
-// idleIndex is how long an index stays that nobody asks.
-const idleIndex = 10 * time.Minute
+func rowOf(id string, e ending, seq uint64) row {
+	r := row{seq: seq}
+	copy(r.id[:], id)
+	copy(r.ends[:], e)
+	return r
+}
 
-// indexOf is owner's index, loaded.
+func (r row) compare(id string) int { return cmp.Compare(string(r.id[:]), id) }
+
+const (
+	idleIndex = 10 * time.Minute // how long an index stays that nobody asks
+	firstSpan = 4096             // revisions that a new index reads at first
+)
+
+// indexOf is owner's index. It may be empty yet: reach fills it.
 func (s *Store) indexOf(ctx context.Context, owner string) (*index, error) {
 	h := s.hub
 	h.mu.Lock()
 	f := h.feed(owner)
 	x := f.index.Load()
 	if x == nil {
-		x = &index{}
+		x = &index{span: firstSpan}
 		f.index.Store(x)
 	}
 	x.used = time.Now()
 	h.mu.Unlock()
-	// Others wait for the same index: it is not the first reader's to break off.
-	ctx = context.WithoutCancel(ctx)
-	f.open.Do(func() { f.err = f.subscribe(ctx) })
-	x.load.Do(func() {
-		if x.err = f.err; x.err == nil {
-			x.err = x.read(ctx, s, owner)
-		}
-	})
-	if x.err != nil {
+	// Others wait for the same feed: it is not the first reader's to break off.
+	f.open.Do(func() { f.err = f.subscribe(context.WithoutCancel(ctx)) })
+	if f.err != nil {
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		if f.index.CompareAndSwap(x, nil) {
-			h.leave(f)
-		}
+		f.index.Store(nil)
+		h.leave(f)
+		return nil, f.err
 	}
-	return x, x.err
-}
-
-// read takes in the keys that lie in the stream.
-func (x *index) read(ctx context.Context, s *Store, owner string) error {
-	js, err := jetstream.New(s.nc)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
-	st, err := js.Stream(ctx, stream)
-	if err != nil {
-		return fmt.Errorf("%w: list: %w", ErrUnavailable, err)
-	}
-	for _, kind := range []string{kindActive, kindHistory} {
-		info, err := st.Info(ctx, jetstream.WithSubjectFilter(subjectPrefix+ownerKey(kind, owner)+".>"))
-		if err != nil {
-			return fmt.Errorf("%w: list: %w", ErrUnavailable, err)
-		}
-		x.merge(info.State.Subjects)
-	}
-	return x.settle(ctx, s)
-}
-
-// merge adds the rows of subjects that are not known yet: the active first, then the past.
-func (x *index) merge(subjects map[string]uint64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	known := x.rows
-	for subject := range subjects {
-		key := strings.TrimPrefix(subject, subjectPrefix)
-		id := idOf(key)
-		if id == "" {
-			continue
-		}
-		if at, found := slices.BinarySearchFunc(known, id, row.compare); !found {
-			x.rows = append(x.rows, row{id: id, key: key})
-		} else if known[at].seq == 0 {
-			x.twice = append(x.twice, known[at].key)
-			known[at].key = key
+	if x.from == 0 { // what is stored after this the feed tells
+		f.mu.Lock()
+		x.from = f.seq + 1
+		f.mu.Unlock()
+		if x.from > 1 {
+			x.since = lastID
 		}
 	}
-	slices.SortFunc(x.rows, func(a, b row) int { return strings.Compare(a.id, b.id) })
+	return x, nil
 }
 
-// settle finds out under which of two keys a transfer lies that has moved a moment ago.
-func (x *index) settle(ctx context.Context, s *Store) error {
-	for some := range slices.Chunk(x.twice, readAtOnce) {
-		_, err := fetch(ctx, s.nc, query{Last: subjects(some)}, func(m stored) {
-			if !m.deleted() {
-				x.apply(m.key, m.seq, "")
-			}
-		})
+// lastID is behind all others.
+const lastID = "ZZZZZZZZZZZZZZZZZZZZZZZZZZ"
+
+// reach takes in older records, four times as many each time. What was stored before a moment was
+// made before it: the rows are complete down to the moment of the oldest revision that was read.
+func (x *index) reach(ctx context.Context, s *Store, owner string) error {
+	x.reading.Lock()
+	defer x.reading.Unlock()
+	x.mu.Lock()
+	to := x.from
+	x.mu.Unlock()
+	if to <= 1 {
+		return nil
+	}
+	from := uint64(1)
+	if to > x.span {
+		from = to - x.span
+	}
+	since := ""
+	if from > 1 {
+		at, err := timeOf(ctx, s.nc, from)
 		if err != nil {
 			return err
 		}
+		since = ulid(uint64(at.UnixMilli()), 1<<16-1, 1<<64-1)
 	}
-	x.twice = nil
+	var found []stored
+	err := scanTo(ctx, s.nc, ownerKey(kindTransfer, owner)+".>", from, to, func(m stored) {
+		m.data = nil
+		found = append(found, m)
+	})
+	if err != nil {
+		return err
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.merge(found)
+	x.from, x.since, x.span = from, since, x.span*4
 	return nil
 }
 
-func (r row) compare(id string) int { return strings.Compare(r.id, id) }
+// merge adds what was found to the rows, unless they know something newer. x.mu is held.
+func (x *index) merge(found []stored) {
+	known := x.rows
+	for _, m := range found {
+		id := idOf(m.key)
+		if id == "" || m.deleted {
+			continue
+		}
+		if _, ok := slices.BinarySearchFunc(known, id, row.compare); !ok {
+			x.rows = append(x.rows, rowOf(id, m.ending, m.seq))
+		}
+	}
+	slices.SortFunc(x.rows, func(a, b row) int { return slices.Compare(a.id[:], b.id[:]) })
+}
 
 // apply notes a stored message.
-func (x *index) apply(key string, seq uint64, why string) {
+func (x *index) apply(key string, e ending, deleted bool, seq uint64) {
 	id := idOf(key)
-	if id == "" || why == whyMoved { // its other key says where to
+	if id == "" {
 		return
 	}
 	x.mu.Lock()
@@ -137,12 +147,12 @@ func (x *index) apply(key string, seq uint64, why string) {
 	at, found := slices.BinarySearchFunc(x.rows, id, row.compare)
 	switch {
 	case found && x.rows[at].seq > seq:
-	case found && why != "":
+	case found && deleted:
 		x.rows = slices.Delete(x.rows, at, at+1)
 	case found:
-		x.rows[at] = row{id, key, seq}
-	case why == "":
-		x.rows = slices.Insert(x.rows, at, row{id, key, seq})
+		x.rows[at] = rowOf(id, e, seq)
+	case !deleted:
+		x.rows = slices.Insert(x.rows, at, rowOf(id, e, seq))
 	}
 }
 
@@ -150,14 +160,14 @@ func (x *index) apply(key string, seq uint64, why string) {
 func (x *index) drop(r row) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if at, found := slices.BinarySearchFunc(x.rows, r.id, row.compare); found && x.rows[at] == r {
+	if at, found := slices.BinarySearchFunc(x.rows, string(r.id[:]), row.compare); found && x.rows[at] == r {
 		x.rows = slices.Delete(x.rows, at, at+1)
 	}
 }
 
-// below gives up to n rows below the id before whose key begins with prefix and ends with suffix,
-// newest first.
-func (x *index) below(before, prefix, suffix string, n int) []row {
+// below gives up to n rows below the id before whose ending is wanted, newest first, and whether
+// there is nothing to be added by reaching further back.
+func (x *index) below(before string, wanted func(row) bool, n int) ([]row, bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	at := len(x.rows)
@@ -166,23 +176,62 @@ func (x *index) below(before, prefix, suffix string, n int) []row {
 	}
 	var rows []row
 	for at--; at >= 0 && len(rows) < n; at-- {
-		if r := x.rows[at]; strings.HasSuffix(r.key, suffix) && strings.HasPrefix(r.key, prefix) {
-			rows = append(rows, r)
+		if x.rows[at].compare(x.since) <= 0 {
+			return rows, false
+		}
+		if wanted(x.rows[at]) {
+			rows = append(rows, x.rows[at])
 		}
 	}
-	return rows
+	return rows, len(rows) == n || x.since == ""
+}
+
+// rows gives up to n of owner's transfers below the id before whose ending is wanted, newest first.
+func (s *Store) rows(ctx context.Context, owner, before string, wanted func(row) bool, n int) (*index, []row, error) {
+	x, err := s.indexOf(ctx, owner)
+	if err != nil {
+		return nil, nil, err
+	}
+	for {
+		rows, enough := x.below(before, wanted, n)
+		if enough {
+			x.rest.Do(func() { s.hub.tasks.Go(func() { s.readAll(x, owner) }) }) // ends with the store
+			return x, rows, nil
+		}
+		if err := x.reach(ctx, s, owner); err != nil {
+			return nil, nil, err
+		}
+	}
+}
+
+// readAll reads what an index has not reached yet: an id may be younger than the time of its record
+// when the clock was wrong.
+func (s *Store) readAll(x *index, owner string) {
+	for s.ctx.Err() == nil {
+		x.mu.Lock()
+		all := x.from == 1
+		x.mu.Unlock()
+		if all || x.reach(s.ctx, s, owner) != nil {
+			return // whoever needs more reaches for it
+		}
+	}
+}
+
+// queryOf asks for the records of rows.
+func queryOf(owner string, rows []row) query {
+	q := query{Last: make([]string, len(rows))}
+	for i, r := range rows {
+		q.Last[i] = subjectPrefix + transferKey(owner, string(r.id[:]))
+	}
+	return q
 }
 
 // read gives the transfers of rows in the order of their ids, newest first. Rows without one go.
 func (s *Store) read(ctx context.Context, owner string, x *index, rows []row) ([]Transfer, error) {
-	keys := make([]string, len(rows))
-	for i, r := range rows {
-		keys[i] = subjectPrefix + r.key
-	}
 	found := make(map[string]stored, len(rows))
-	_, err := fetch(ctx, s.nc, query{Last: keys}, func(m stored) {
-		if !m.deleted() {
-			found[m.key] = m
+	_, err := fetch(ctx, s.nc, queryOf(owner, rows), func(m stored) {
+		if !m.deleted {
+			found[idOf(m.key)] = m
 		}
 	})
 	if err != nil {
@@ -190,16 +239,16 @@ func (s *Store) read(ctx context.Context, owner string, x *index, rows []row) ([
 	}
 	ts := make([]Transfer, 0, len(rows))
 	for _, r := range rows {
+		id := string(r.id[:])
 		t, err := Transfer{}, error(nil)
-		if m, ok := found[r.key]; ok {
+		if m, ok := found[id]; ok {
 			t, err = s.open(owner, m)
-		} else if t, err = s.Get(ctx, owner, r.id); err == ErrNotFound { // it moved, or it is gone
+		} else if t, err = s.Get(ctx, owner, id); err == ErrNotFound {
 			x.drop(r)
 		}
 		if err == nil { // what is damaged or from a newer version does not spoil the list
 			ts = append(ts, t)
 		}
 	}
-	slices.SortFunc(ts, func(a, b Transfer) int { return cmp.Compare(b.ID, a.ID) })
 	return ts, nil
 }

@@ -15,28 +15,24 @@ import (
 // Keys of the bucket "transfers". Each begins with its kind, the owner's partition and the owner, so
 // that one filter covers all that a person has:
 //
-//	a.<pp>.<owner>.<time>                  a transfer that is not final
-//	h.<pp>.<owner>.<state>.<time>.<what>   a final one: c completed, f failed, x cancelled
-//	k.<pp>.<owner>.<hash>                  the transfer of an idempotency key
+//	t.<pp>.<owner>.<id>     a transfer, from its beginning to its end and after it
+//	k.<pp>.<owner>.<hash>   the transfer of an idempotency key
 //
-// <time> is the transfer's id, a ULID, cut into tokens: 12 days, 9 hours, 17 minutes, 33 seconds,
-// 1 second, 32 ms, rest, so that a filter can match a span of time. Lists go by an index of the keys.
-// <what> is a hash of folder and source, for "already saved".
+// A transfer keeps its key when it ends, because JetStream replaces a message cheaply and deletes one
+// dearly: a record of the deletion, synced by itself. A header says that a record is final (see ending).
 const (
 	stream        = "KV_transfers"
 	subjectPrefix = "$KV.transfers."
 	eventPrefix   = "ev." // where JetStream republishes what it stored
 
-	kindActive  = "a"
-	kindHistory = "h"
-	kindKey     = "k"
-	kindShow    = "p" // progress: published, never stored
+	kindTransfer = "t"
+	kindKey      = "k"
+	kindShow     = "p" // progress: published, never stored
 
 	partitions = 64
 )
 
-// cuts are where an id is cut into tokens.
-var cuts = [...]int{4, 5, 6, 7, 8, 9, 26}
+const idLength = 26
 
 const crockford = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -76,7 +72,7 @@ func ulid(ms uint64, high uint16, low uint64) string {
 }
 
 func validID(id string) bool {
-	return len(id) == 26 && strings.Trim(id, crockford) == ""
+	return len(id) == idLength && strings.Trim(id, crockford) == ""
 }
 
 func validOwner(owner string) bool {
@@ -100,45 +96,40 @@ func partition(owner string) int {
 
 // ownerKey is "<kind>.<pp>.<owner>".
 func ownerKey(kind, owner string) string {
-	return fmt.Sprintf("%s.%02d.%s", kind, partition(owner), owner)
+	p := partition(owner)
+	return kind + "." + string([]byte{byte('0' + p/10), byte('0' + p%10)}) + "." + owner
 }
 
-// timeTokens cuts an id, or the beginning of one, into tokens.
-func timeTokens(id string) string {
-	var b strings.Builder
-	b.Grow(len(id) + len(cuts))
-	from := 0
-	for _, to := range cuts {
-		if from >= len(id) {
-			break
-		}
-		if from > 0 {
-			b.WriteByte('.')
-		}
-		b.WriteString(id[from:min(to, len(id))])
-		from = to
-	}
-	return b.String()
-}
+func transferKey(owner, id string) string { return ownerKey(kindTransfer, owner) + "." + id }
 
-func activeKey(owner, id string) string { return ownerKey(kindActive, owner) + "." + timeTokens(id) }
-
-func historyKey(t *Transfer) string {
-	return ownerKey(kindHistory, t.Owner) + "." + stateLetter(t.State) + "." + timeTokens(t.ID) + "." + whatHash(t)
-}
-
-// idOf is the id in a key of kind a or h, "" for any other.
+// idOf is the id in a transfer's key, "" for any other.
 func idOf(key string) string {
-	tokens := strings.Split(key, ".")
-	switch {
-	case tokens[0] == kindActive && len(tokens) == 3+len(cuts):
-		return strings.Join(tokens[3:], "")
-	case tokens[0] == kindHistory && len(tokens) == 5+len(cuts):
-		return strings.Join(tokens[4:4+len(cuts)], "")
+	if at := len(key) - idLength; at > 0 && strings.HasPrefix(key, kindTransfer+".") && key[at-1] == '.' {
+		return key[at:]
 	}
 	return ""
 }
 
+// ownerOf is the owner in a key.
+func ownerOf(key string) string {
+	_, rest, _ := strings.Cut(key, ".")
+	_, rest, _ = strings.Cut(rest, ".")
+	owner, _, _ := strings.Cut(rest, ".")
+	return owner
+}
+
+// ending is what a final record's header says, so that lists and the runner need not open it: a
+// letter for its state and a hash of what was saved where, for "already saved". "" is not final.
+type ending string
+
+func endingOf(t *Transfer) ending {
+	if !t.State.Final() {
+		return ""
+	}
+	return ending(stateLetter(t.State) + whatHash(t))
+}
+
+// stateLetter is how an ending begins.
 func stateLetter(s State) string {
 	switch s {
 	case Completed:
@@ -148,7 +139,7 @@ func stateLetter(s State) string {
 	case Cancelled:
 		return "x"
 	}
-	return "*"
+	return ""
 }
 
 // whatHash names what was saved where; "-" for what came without an address.

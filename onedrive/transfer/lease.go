@@ -242,12 +242,16 @@ func (l *leases) take(ctx context.Context, p int) bool {
 func (l *leases) adopt(p int) {
 	for l.r.ctx.Err() == nil && l.owns(p) && !l.leaving[p].Load() {
 		var ms []stored
-		err := scan(l.r.ctx, l.r.store.nc, fmt.Sprintf("%s.%02d.>", kindActive, p), 1, func(m stored) { ms = append(ms, m) })
+		err := scan(l.r.ctx, l.r.store.nc, fmt.Sprintf("%s.%02d.>", kindTransfer, p), 1, func(m stored) {
+			if !m.deleted && m.ending == "" {
+				ms = append(ms, m)
+			}
+		})
 		if err == nil {
 			var g errgroup.Group
 			g.SetLimit(128) // they share syncs
 			for _, m := range ms {
-				if owner, id := ownerOf(m.key), idOf(m.key); !m.deleted() && !l.r.knows(owner, id) {
+				if owner, id := ownerOf(m.key), idOf(m.key); !l.r.knows(owner, id) {
 					g.Go(func() error { l.claim(owner, id, m); return nil })
 				}
 			}
@@ -378,11 +382,4 @@ func (r *Runner) knows(owner, id string) bool {
 	defer r.mu.Unlock()
 	a := r.accounts[owner]
 	return a != nil && a.runs[id] != nil
-}
-
-func ownerOf(key string) string {
-	if tokens := strings.SplitN(key, ".", 4); len(tokens) == 4 {
-		return tokens[2]
-	}
-	return ""
 }

@@ -1,9 +1,7 @@
 package transfer
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -82,12 +80,11 @@ func (s *Store) Find(ctx context.Context, owner, folderID, sourceURL string) ([]
 	if !validOwner(owner) || sourceURL == "" {
 		return nil, nil
 	}
-	what := whatHash(&Transfer{SourceURL: sourceURL, Folder: Folder{ID: folderID}})
-	x, err := s.indexOf(ctx, owner)
+	wanted := endingOf(&Transfer{State: Completed, SourceURL: sourceURL, Folder: Folder{ID: folderID}})
+	x, rows, err := s.rows(ctx, owner, "", func(r row) bool { return string(r.ends[:]) == string(wanted) }, maxFound)
 	if err != nil {
 		return nil, err
 	}
-	rows := x.below("", ownerKey(kindHistory, owner)+"."+stateLetter(Completed)+".", "."+what, maxFound)
 	var found []Transfer
 	for some := range slices.Chunk(rows, readAtOnce) {
 		ts, err := s.read(ctx, owner, x, some)
@@ -106,19 +103,16 @@ func (s *Store) Find(ctx context.Context, owner, folderID, sourceURL string) ([]
 // newest gives owner's transfers below the id before, newest first, until each returns false. It
 // reads a few at a time: n at first.
 func (s *Store) newest(ctx context.Context, owner string, state State, before string, n int, each func(Transfer) bool) error {
-	x, err := s.indexOf(ctx, owner)
-	if err != nil {
-		return err
+	letter := byte(0) // of what is not final
+	if state.Final() {
+		letter = stateLetter(state)[0]
 	}
-	prefix := ""
-	switch {
-	case state.Final():
-		prefix = ownerKey(kindHistory, owner) + "." + stateLetter(state) + "."
-	case state != "":
-		prefix = ownerKey(kindActive, owner) + "."
-	}
+	wanted := func(r row) bool { return state == "" || r.ends[0] == letter }
 	for ; ; n = readAtOnce {
-		rows := x.below(before, prefix, "", n)
+		x, rows, err := s.rows(ctx, owner, before, wanted, n)
+		if err != nil {
+			return err
+		}
 		if len(rows) == 0 {
 			return nil
 		}
@@ -131,31 +125,6 @@ func (s *Store) newest(ctx context.Context, owner string, state State, before st
 				return nil
 			}
 		}
-		before = rows[len(rows)-1].id
+		before = string(rows[len(rows)-1].id[:])
 	}
-}
-
-// all is everything that matches filters, newest first, however much it is.
-func (s *Store) all(ctx context.Context, filters []string) ([]stored, error) {
-	var ms []stored
-	_, err := fetch(ctx, s.nc, query{Last: subjects(filters)}, func(m stored) { ms = append(ms, m) })
-	if errors.Is(err, errTooMany) {
-		ms, err = nil, nil
-		for _, f := range filters {
-			if err = scan(ctx, s.nc, f, 1, func(m stored) { ms = append(ms, m) }); err != nil {
-				break
-			}
-		}
-	}
-	ms = slices.DeleteFunc(ms, stored.deleted)
-	slices.SortFunc(ms, func(a, b stored) int { return cmp.Compare(b.seq, a.seq) })
-	return ms, err
-}
-
-func subjects(keys []string) []string {
-	out := make([]string, len(keys))
-	for i, k := range keys {
-		out[i] = subjectPrefix + k
-	}
-	return out
 }

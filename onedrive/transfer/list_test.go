@@ -176,3 +176,51 @@ func TestListSeesWhatOthersWrite(t *testing.T) {
 		}
 	}
 }
+
+// TestANewIndexReachesBack: the first page of an index reads only what is newest; those after it
+// bring everything, in order.
+func TestANewIndexReachesBack(t *testing.T) {
+	e := openEngine(t, natsd.Memory, transfer.StoreOptions{})
+	var want []string
+	batch := func(owner string, n int) (ids []string) {
+		rs := make([]transfer.Request, n)
+		for i := range rs {
+			rs[i] = picture(i)
+		}
+		for _, got := range e.store.SubmitBatch(t.Context(), owner, rs, nil) {
+			if got.Err != nil {
+				t.Fatal(got.Err)
+			}
+			ids = append(ids, got.Transfer.ID)
+		}
+		return ids
+	}
+	for range 3 {
+		want = append(want, batch(robin, 60)...)
+		batch(kim, 6000)
+	}
+	want = append(want, batch(robin, 60)...)
+	slices.Sort(want)
+	slices.Reverse(want)
+	s, err := transfer.OpenStore(t.Context(), e.node.JetStream(), e.node.Conn(), transfer.StoreOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	var got []string
+	for cursor := ""; ; {
+		p, err := s.List(t.Context(), robin, transfer.ListOptions{Cursor: cursor})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, tr := range p.Value {
+			got = append(got, tr.ID)
+		}
+		if cursor = p.Cursor; cursor == "" {
+			break
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%d transfers, want %d in order", len(got), len(want))
+	}
+}

@@ -114,7 +114,7 @@ func (r *Runner) Start(ctx context.Context) error {
 	r.store.mu.Unlock()
 	if r.opt.Instance == "" {
 		r.tasks.Go(func() { // ends with r.ctx
-			r.adopt(kindActive + ".>")
+			r.adopt(kindTransfer + ".>")
 			for p := range partitions {
 				r.adopted(p)
 			}
@@ -124,12 +124,12 @@ func (r *Runner) Start(ctx context.Context) error {
 	return nil
 }
 
-// adopt takes up every transfer under filter, and tries again until it has read them all.
+// adopt takes up every transfer under filter that is not final, and tries again until it has read them all.
 func (r *Runner) adopt(filter string) {
 	for r.ctx.Err() == nil {
 		n := 0
 		err := scan(r.ctx, r.store.nc, filter, 1, func(m stored) {
-			if !m.deleted() {
+			if !m.deleted && m.ending == "" {
 				n++
 				r.found(m)
 			}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -36,6 +35,7 @@ type Store struct {
 	ids    ids
 	commit *committer
 	hub    *hub
+	ctx    context.Context // of its goroutines
 	stop   context.CancelFunc
 
 	mu     sync.Mutex
@@ -55,7 +55,7 @@ func OpenStore(ctx context.Context, js jetstream.JetStream, nc *nats.Conn, o Sto
 		return nil, fmt.Errorf("open the transfers: %w", err)
 	}
 	ctx, stop := context.WithCancel(ctx)
-	s := &Store{opt: o, nc: js.Conn(), events: nc, codec: codec{o.Sealer}, stop: stop}
+	s := &Store{opt: o, nc: js.Conn(), events: nc, codec: codec{o.Sealer}, ctx: ctx, stop: stop}
 	s.commit = newCommitter(ctx, s.nc)
 	s.commit.at = o.at
 	s.commit.start()
@@ -68,6 +68,7 @@ func (s *Store) Close() {
 	s.stop()
 	s.commit.ended.Wait()
 	<-s.hub.ended
+	s.hub.tasks.Wait()
 }
 
 // streamConfig is a KV bucket with more: atomic batches, TTL by message, events (engine.md §7.3).
@@ -142,15 +143,15 @@ func (s *Store) accept(owner string, r Request) (*Transfer, error) {
 
 // create stores t unless its idempotency key has a transfer already.
 func (s *Store) create(ctx context.Context, t *Transfer, idempotencyKey string) (Transfer, bool, error) {
-	value, err := s.codec.encode(t)
+	first, err := s.record(t, 0)
 	if err != nil {
 		return Transfer{}, false, err
 	}
-	records := []record{{key: activeKey(t.Owner, t.ID), value: value, expected: 0}}
+	records := []record{first}
 	key := ""
 	if idempotencyKey != "" {
 		key = ownerKey(kindKey, t.Owner) + "." + hashToken(26, t.Owner, idempotencyKey)
-		records = []record{{key: key, value: []byte(t.ID), expected: 0, ttl: s.opt.Retention}, records[0]}
+		records = []record{{key: key, value: []byte(t.ID), expected: 0, ttl: s.opt.Retention}, first}
 	}
 	rev, err := s.write(ctx, records...)
 	if errors.Is(err, ErrConflict) && key != "" {
@@ -170,7 +171,7 @@ func (s *Store) write(ctx context.Context, records ...record) (uint64, error) {
 	rev, err := s.commit.put(ctx, records...)
 	if err == nil {
 		for i, r := range records {
-			s.hub.wrote(r.key, rev-uint64(len(records)-1-i), r.why)
+			s.hub.wrote(r, rev-uint64(len(records)-1-i))
 		}
 	}
 	return rev, err
@@ -187,7 +188,7 @@ func (s *Store) known(ctx context.Context, t *Transfer, key string, records []re
 			return Transfer{}, false, err
 		default:
 			revision = int64(last.seq)
-			if !last.deleted() {
+			if !last.deleted {
 				if old, err := s.load(ctx, t.Owner, string(last.data)); !errors.Is(err, ErrNotFound) {
 					return old, false, err
 				}
@@ -213,22 +214,16 @@ func (s *Store) Get(ctx context.Context, owner, id string) (Transfer, error) {
 	if !validOwner(owner) || !validID(id) {
 		return Transfer{}, ErrNotFound
 	}
-	var found *stored
-	_, err := fetch(ctx, s.nc, query{Last: s.keysOf(owner, id)}, func(m stored) {
-		if !m.deleted() {
-			found = &m
-		}
-	})
-	if err != nil {
+	m, err := latest(ctx, s.nc, transferKey(owner, id))
+	switch {
+	case err == nil && !m.deleted:
+		return s.open(owner, m)
+	case err != nil && !errors.Is(err, ErrNotFound):
 		return Transfer{}, err
+	case s.opt.Replicas == 1:
+		return Transfer{}, ErrNotFound
 	}
-	if found == nil {
-		if s.opt.Replicas == 1 {
-			return Transfer{}, ErrNotFound
-		}
-		return s.load(ctx, owner, id) // the copy that answered may lag behind
-	}
-	return s.open(owner, *found)
+	return s.load(ctx, owner, id) // the copy that answered may lag behind
 }
 
 // load is Get from the leader: it sees every acknowledged write.
@@ -236,28 +231,14 @@ func (s *Store) load(ctx context.Context, owner, id string) (Transfer, error) {
 	if !validOwner(owner) || !validID(id) {
 		return Transfer{}, ErrNotFound
 	}
-	for range 3 { // a retry moves a transfer from the one key to the other
-		for _, key := range s.keysOf(owner, id) {
-			m, err := lastOf(ctx, s.nc, strings.TrimPrefix(key, subjectPrefix))
-			if errors.Is(err, ErrNotFound) || err == nil && m.deleted() {
-				continue
-			}
-			if err != nil {
-				return Transfer{}, err
-			}
-			return s.open(owner, m)
-		}
+	m, err := lastOf(ctx, s.nc, transferKey(owner, id))
+	if err != nil {
+		return Transfer{}, err
 	}
-	return Transfer{}, ErrNotFound
-}
-
-// keysOf are the subjects under which a transfer may lie.
-func (s *Store) keysOf(owner, id string) []string {
-	keys := []string{subjectPrefix + activeKey(owner, id)}
-	for _, state := range []State{Completed, Failed, Cancelled} {
-		keys = append(keys, subjectPrefix+ownerKey(kindHistory, owner)+"."+stateLetter(state)+"."+timeTokens(id)+".*")
+	if m.deleted {
+		return Transfer{}, ErrNotFound
 	}
-	return keys
+	return s.open(owner, m)
 }
 
 // open reads a stored message of owner.
@@ -267,9 +248,12 @@ func (s *Store) open(owner string, m stored) (Transfer, error) {
 	return t, err
 }
 
-// Update stores t if nobody changed it since t.Revision (else ErrConflict) and sets the new
-// revision. It tells the runner, so that a parked transfer goes on as t says.
+// Update stores t if nobody changed it since t.Revision and it was not final (else ErrConflict), and
+// sets the new revision. It tells the runner, so that a parked transfer goes on as t says.
 func (s *Store) Update(ctx context.Context, t *Transfer) error {
+	if m, err := lastOf(ctx, s.nc, transferKey(t.Owner, t.ID)); err == nil && m.ending != "" {
+		return fmt.Errorf("%w: it is final", ErrConflict)
+	}
 	if err := s.put(ctx, t); err != nil {
 		return err
 	}
@@ -277,47 +261,54 @@ func (s *Store) Update(ctx context.Context, t *Transfer) error {
 	return nil
 }
 
-// put stores t; a final one moves from the active to the past in one atomic step.
+// put stores a step of t.
 func (s *Store) put(ctx context.Context, t *Transfer) error {
-	was := t.Modified
 	if t.State == Completed {
 		t.Work = Work{} // the keys to OneDrive and the bytes are of no more use
 	}
+	final := t.State.Final()
+	if final {
+		s.commit.pass("final.before")
+	}
+	err := s.store(ctx, t)
+	if final {
+		s.commit.pass("final.after")
+	}
+	if err == nil && final && s.opt.Ended != nil {
+		s.opt.Ended(*t)
+	}
+	return err
+}
+
+// store writes t over the record whose revision it has, and sets its new one.
+func (s *Store) store(ctx context.Context, t *Transfer) error {
+	was := t.Modified
 	t.Modified = s.opt.Now().UTC()
-	value, err := s.codec.encode(t)
+	r, err := s.record(t, int64(t.Revision))
 	if err != nil {
 		return err
 	}
-	active := record{key: activeKey(t.Owner, t.ID), value: value, expected: int64(t.Revision)}
-	records := []record{active}
-	if t.State.Final() {
-		active.value, active.why, active.ttl = nil, whyMoved, markerTTL
-		records = []record{active, {key: historyKey(t), value: value, expected: -1, ttl: s.opt.Retention}}
-	}
-	if t.State.Final() {
-		s.commit.pass("final.before")
-	}
-	rev, err := s.write(ctx, records...)
-	if t.State.Final() {
-		s.commit.pass("final.after")
-	}
+	rev, err := s.write(ctx, r)
 	if err != nil {
 		t.Modified = was
 		return fmt.Errorf("store transfer %s: %w", t.ID, err)
 	}
 	t.Revision = rev
-	if t.State.Final() && s.opt.Ended != nil {
-		s.opt.Ended(*t)
-	}
 	return nil
 }
 
-// How long delete markers stay: long enough for a write that is repeated after a lost answer, and
-// for a client that reconnects.
-const (
-	markerTTL  = time.Minute
-	removedTTL = 24 * time.Hour
-)
+// record is t as it is stored over the revision expected. A final one goes when its time is over.
+func (s *Store) record(t *Transfer, expected int64) (record, error) {
+	value, err := s.codec.encode(t)
+	r := record{key: transferKey(t.Owner, t.ID), value: value, expected: expected, ending: endingOf(t)}
+	if r.ending != "" {
+		r.ttl = s.opt.Retention
+	}
+	return r, err
+}
+
+// markerTTL is how long the mark of a removed transfer stays: long enough for a client that reconnects.
+const markerTTL = 24 * time.Hour
 
 // Delete takes a final transfer off the list. The file in OneDrive stays.
 func (s *Store) Delete(ctx context.Context, owner, id string) error {
@@ -329,7 +320,7 @@ func (s *Store) Delete(ctx context.Context, owner, id string) error {
 		if !t.State.Final() {
 			return ErrNotPossible
 		}
-		_, err = s.write(ctx, record{key: historyKey(&t), expected: int64(t.Revision), why: whyRemoved, ttl: removedTTL})
+		_, err = s.write(ctx, record{key: transferKey(owner, id), expected: int64(t.Revision), remove: true, ttl: markerTTL})
 		if !errors.Is(err, ErrConflict) {
 			return err
 		}
@@ -337,19 +328,12 @@ func (s *Store) Delete(ctx context.Context, owner, id string) error {
 	return ErrConflict
 }
 
-// again makes a final transfer start anew: it moves back from the past.
+// again makes a final transfer start anew.
 func (s *Store) again(ctx context.Context, t *Transfer) error {
-	old := record{key: historyKey(t), expected: int64(t.Revision), why: whyMoved, ttl: markerTTL}
 	t.restart(s.opt.Now().UTC())
-	value, err := s.codec.encode(t)
-	if err != nil {
-		return err
+	if err := s.store(ctx, t); err != nil {
+		return fmt.Errorf("restart: %w", err)
 	}
-	rev, err := s.write(ctx, old, record{key: activeKey(t.Owner, t.ID), value: value, expected: -1})
-	if err != nil {
-		return fmt.Errorf("restart transfer %s: %w", t.ID, err)
-	}
-	t.Revision = rev
 	s.tell(t.Owner, t.ID, t)
 	return nil
 }
@@ -364,8 +348,8 @@ func (s *Store) DeleteAll(ctx context.Context, owner string) error {
 		return err
 	}
 	for _, m := range left {
-		if id := idOf(m.key); id != "" && !m.deleted() {
-			_, err := s.write(ctx, record{key: m.key, expected: -1, why: whyRemoved, ttl: markerTTL})
+		if id := idOf(m.key); id != "" && !m.deleted {
+			_, err := s.write(ctx, record{key: m.key, expected: -1, remove: true, ttl: markerTTL})
 			if err != nil {
 				return err
 			}
@@ -380,7 +364,7 @@ func (s *Store) DeleteAll(ctx context.Context, owner string) error {
 	if err != nil {
 		return fmt.Errorf("forget transfers: %w", err)
 	}
-	for _, kind := range []string{kindActive, kindHistory, kindKey} {
+	for _, kind := range []string{kindTransfer, kindKey} {
 		if err := st.Purge(ctx, jetstream.WithPurgeSubject(subjectPrefix+ownerKey(kind, owner)+".>")); err != nil {
 			return fmt.Errorf("forget transfers: %w", err)
 		}

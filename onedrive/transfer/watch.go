@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -38,6 +39,7 @@ type hub struct {
 	store *Store
 	in    chan *nats.Msg
 	ended chan struct{}
+	tasks sync.WaitGroup
 
 	mu    sync.Mutex
 	feeds map[string]*feed
@@ -155,18 +157,15 @@ func (h *hub) feed(owner string) *feed {
 }
 
 // wrote notes what this process has stored, so that its next list has it.
-func (h *hub) wrote(key string, seq uint64, why string) {
+func (h *hub) wrote(r record, seq uint64) {
 	h.mu.Lock()
-	f := h.feeds[ownerOf(key)]
+	f := h.feeds[ownerOf(r.key)]
 	h.mu.Unlock()
-	if f != nil {
-		f.note(key, seq, why)
+	if f == nil {
+		return
 	}
-}
-
-func (f *feed) note(key string, seq uint64, why string) {
 	if x := f.index.Load(); x != nil {
-		x.apply(key, seq, why)
+		x.apply(r.key, r.ending, r.remove, seq)
 	}
 }
 
@@ -240,13 +239,15 @@ func (f *feed) see(m stored) {
 	if f.recent != nil {
 		f.recent[m.seq] = struct{}{}
 	}
-	f.note(m.key, m.seq, m.why)
+	if x := f.index.Load(); x != nil {
+		x.apply(m.key, m.ending, m.deleted, m.seq)
+	}
 	f.last = max(f.last, m.seq<<progressBits)
 	id := idOf(m.key)
-	if id == "" || m.why == whyMoved {
+	if id == "" {
 		return
 	}
-	if m.deleted() || strings.HasPrefix(m.key, kindHistory+".") {
+	if m.deleted || m.ending != "" {
 		if len(f.ended) >= maxEnded {
 			clear(f.ended)
 		}
@@ -308,10 +309,10 @@ func (f *feed) compare(ctx context.Context) {
 // event is what people see of a stored message; false for what says nothing to them.
 func (s *Store) event(owner string, m stored) (Event, bool) {
 	id := idOf(m.key)
-	if id == "" || m.why == whyMoved {
+	if id == "" {
 		return Event{}, false
 	}
-	if m.deleted() {
+	if m.deleted {
 		return Event{ID: m.seq << progressBits, Deleted: true, Transfer: Transfer{ID: id, Owner: owner}}, true
 	}
 	t, err := s.open(owner, m)
@@ -404,15 +405,11 @@ func (s *Store) catchUp(ctx context.Context, w *watcher, owner string, base, sin
 			snapshot[e.Transfer.ID] = e
 		}
 	}
-	active, err := s.all(ctx, []string{ownerKey(kindActive, owner) + ".>"})
-	if err != nil {
+	if err := s.active(ctx, owner, add); err != nil {
 		return err
 	}
-	for _, m := range active {
-		add(m)
-	}
 	top := base
-	err = scan(ctx, s.nc, ownerKey("*", owner)+".>", since+1, func(m stored) {
+	err := scan(ctx, s.nc, ownerKey("*", owner)+".>", since+1, func(m stored) {
 		top = max(top, m.seq)
 		add(m)
 	})
@@ -428,6 +425,21 @@ func (s *Store) catchUp(ctx context.Context, w *watcher, owner string, base, sin
 		}
 	}
 	return nil
+}
+
+// active gives the records of owner's transfers that are not final.
+func (s *Store) active(ctx context.Context, owner string, each func(stored)) error {
+	_, rows, err := s.rows(ctx, owner, "", func(r row) bool { return r.ends[0] == 0 }, math.MaxInt)
+	for some := range slices.Chunk(rows, readAtOnce) {
+		if err == nil {
+			_, err = fetch(ctx, s.nc, queryOf(owner, some), func(m stored) {
+				if m.ending == "" {
+					each(m)
+				}
+			})
+		}
+	}
+	return err
 }
 
 // publish shows a transfer's progress to whoever watches. Alone, nobody else can: it is spared when
