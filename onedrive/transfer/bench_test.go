@@ -46,6 +46,7 @@ var children = map[string]func(){
 
 func TestMain(m *testing.M) {
 	if f := children[os.Getenv(childEnv)]; f != nil {
+		transfer.Forget()
 		f()
 		os.Exit(0)
 	}
@@ -309,7 +310,7 @@ func measureInFlight(durable bool, n, watchers int) figures {
 	} else {
 		go b.loop()
 	}
-	time.Sleep(warm()) // until old and young are mixed
+	time.Sleep(warm())
 	runtime.GC()
 	profiled := profile()
 	latency.counting.Store(true)
@@ -335,6 +336,15 @@ func measureInFlight(durable bool, n, watchers int) figures {
 		latency.mu.Unlock()
 	}
 	return f
+}
+
+// warm is how long a run goes on before it counts, until old and young are mixed. SKYLIFT_TEST_WARM
+// makes it longer, to see whether a rate lasts.
+func warm() time.Duration {
+	if d, err := time.ParseDuration(os.Getenv("SKYLIFT_TEST_WARM")); err == nil {
+		return d
+	}
+	return 20 * time.Second
 }
 
 // profile writes where the time and the memory go into the folder that SKYLIFT_TEST_PROFILE names.
@@ -475,11 +485,4 @@ func init() {
 		fill(e.store, "user", 10000)
 		e.close()
 	}
-}
-
-func warm() time.Duration {
-	if d, err := time.ParseDuration(os.Getenv("WARM")); err == nil {
-		return d
-	}
-	return 20 * time.Second
 }

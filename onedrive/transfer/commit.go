@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -44,7 +43,8 @@ type record struct {
 	expected int64 // the key's revision must be this; -1: any
 	ttl      time.Duration
 	ending   ending
-	remove   bool // a delete marker
+	remove   bool      // a delete marker
+	t        *Transfer // what value says, for who watches; nil: value is opened for them
 }
 
 // write is a set of records that are stored together or not at all.
@@ -71,12 +71,30 @@ type committer struct {
 	nc    *nats.Conn
 	in    chan *write
 	ctx   context.Context
-	ended sync.WaitGroup
+	ended chan struct{}
 	at    func(point string) // a test kills the process at a named point; else nil
+
+	landed func(ws []*write, last uint64) // told of what was stored, in the order of the revisions; may be nil
+	doubt  func()                         // told that something may have been stored; may be nil
+
+	// The rest belongs to run.
+	inbox   string
+	answers chan *nats.Msg
+	count   int
+	flying  []*flight // in the order in which they were sent, which is that of the answers
+	single  []*write  // of a batch that one of them spoiled: each is sent by itself
+}
+
+// flight is a batch on its way.
+type flight struct {
+	ws     []*write
+	inbox  string
+	answer *nats.Msg
+	until  time.Time
 }
 
 func newCommitter(ctx context.Context, nc *nats.Conn) *committer {
-	return &committer{nc: nc, in: make(chan *write, maxBatch), ctx: ctx}
+	return &committer{nc: nc, in: make(chan *write, maxBatch), ctx: ctx, ended: make(chan struct{}), answers: make(chan *nats.Msg, 64)}
 }
 
 // put stores records together and returns the revision of the last one. When ctx ends first the
@@ -126,19 +144,49 @@ func (c *committer) mine(ctx context.Context, records []record) (uint64, error) 
 }
 
 // start begins to store; it goes on until the committer's context ends.
-func (c *committer) start() {
-	for range pipelines {
-		c.ended.Go(c.run)
+func (c *committer) start() error {
+	c.inbox = c.nc.NewRespInbox()
+	sub, err := c.nc.ChanSubscribe(c.inbox+".*", c.answers)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
+	go func() { // ends with c.ctx
+		defer close(c.ended)
+		c.run()
+		_ = sub.Unsubscribe()
+	}()
+	return nil
 }
 
 func (c *committer) run() {
+	tick := time.NewTicker(publishTimeout / 6)
+	defer tick.Stop()
 	for {
+		for len(c.single) > 0 && len(c.flying) < pipelines {
+			c.send(c.single[:1])
+			c.single = c.single[1:]
+		}
+		in := c.in
+		if len(c.flying) == pipelines {
+			in = nil
+		}
 		select {
-		case w := <-c.in:
-			c.commit(c.gather(w))
+		case w := <-in:
+			c.send(c.gather(w))
+		case m := <-c.answers:
+			for _, f := range c.flying {
+				if f.inbox == m.Subject {
+					f.answer = m
+				}
+			}
+		case <-tick.C:
 		case <-c.ctx.Done():
 			return
+		}
+		for len(c.flying) > 0 && (c.flying[0].answer != nil || time.Now().After(c.flying[0].until)) {
+			f := c.flying[0]
+			c.flying = c.flying[1:]
+			c.land(f)
 		}
 	}
 }
@@ -159,40 +207,12 @@ func (c *committer) gather(w *write) []*write {
 	return ws
 }
 
-// commit stores ws in one batch; if one of them spoils it, each by itself.
-func (c *committer) commit(ws []*write) {
+// send puts ws on their way: one message, or one atomic batch.
+func (c *committer) send(ws []*write) {
 	c.pass("write.before")
-	seq, err := c.publish(ws)
-	c.pass("write.after")
-	if err != nil && len(ws) > 1 && !errors.Is(err, errUnanswered) {
-		for _, w := range ws {
-			seq, err := c.publish([]*write{w})
-			w.done <- wrote{seq, err}
-		}
-		return
-	}
-	if err != nil {
-		for _, w := range ws {
-			w.done <- wrote{0, err}
-		}
-		return
-	}
-	// A batch lies in the stream without gaps, so each revision follows from the last.
-	for i := len(ws) - 1; i >= 0; i-- {
-		ws[i].done <- wrote{seq, nil}
-		seq -= uint64(len(ws[i].records))
-	}
-}
-
-// pass tells a test that the work has come to point.
-func (c *committer) pass(point string) {
-	if c.at != nil {
-		c.at(point)
-	}
-}
-
-// publish sends ws as one message or one atomic batch and waits for the store's answer.
-func (c *committer) publish(ws []*write) (uint64, error) {
+	c.count++
+	f := &flight{ws: ws, inbox: c.inbox + "." + strconv.Itoa(c.count), until: time.Now().Add(publishTimeout)}
+	c.flying = append(c.flying, f)
 	total := 0
 	for _, w := range ws {
 		total += len(w.records)
@@ -209,33 +229,66 @@ func (c *committer) publish(ws []*write) (uint64, error) {
 				m.Header[hdrBatchID] = []string{id}
 				m.Header[hdrBatchSeq] = []string{strconv.Itoa(n)}
 			}
-			if n < total {
-				if err := c.nc.PublishMsg(m); err != nil {
-					return 0, fmt.Errorf("%w: %w", errUnanswered, err)
+			if n == total {
+				m.Reply = f.inbox
+				if id != "" {
+					m.Header[hdrBatchEnd] = []string{"1"}
 				}
-				continue
 			}
-			if id != "" {
-				m.Header[hdrBatchEnd] = []string{"1"}
+			if err := c.nc.PublishMsg(m); err != nil {
+				f.until = time.Time{} // nothing will come
+				return
 			}
-			return c.request(m)
 		}
 	}
-	return 0, nil
 }
 
-func (c *committer) request(m *nats.Msg) (uint64, error) {
-	ctx, cancel := context.WithTimeout(c.ctx, publishTimeout)
-	defer cancel()
-	answer, err := c.nc.RequestMsgWithContext(ctx, m)
-	if err != nil {
-		if errors.Is(err, nats.ErrNoResponders) { // no leader: wait a little for one
+// land tells the writes of f what became of them. Unless it was f alone, one that cannot be stored
+// spoils the batch: each then goes by itself.
+func (c *committer) land(f *flight) {
+	seq, err := revisionOf(f.answer)
+	c.pass("write.after")
+	switch {
+	case err == nil:
+		if c.landed != nil {
+			c.landed(f.ws, seq)
+		}
+		// A batch lies in the stream without gaps, so each revision follows from the last.
+		for i := len(f.ws) - 1; i >= 0; i-- {
+			f.ws[i].done <- wrote{seq, nil}
+			seq -= uint64(len(f.ws[i].records))
+		}
+		return
+	case errors.Is(err, errUnanswered):
+		if c.doubt != nil {
+			c.doubt()
+		}
+		if f.answer != nil { // no leader: wait a little for one
 			select {
 			case <-time.After(100 * time.Millisecond):
 			case <-c.ctx.Done():
 			}
 		}
-		return 0, fmt.Errorf("%w: %w", errUnanswered, err)
+	case len(f.ws) > 1:
+		c.single = append(c.single, f.ws...)
+		return
+	}
+	for _, w := range f.ws {
+		w.done <- wrote{0, err}
+	}
+}
+
+// pass tells a test that the work has come to point.
+func (c *committer) pass(point string) {
+	if c.at != nil {
+		c.at(point)
+	}
+}
+
+// revisionOf reads the store's answer: the revision of the last record.
+func revisionOf(answer *nats.Msg) (uint64, error) {
+	if answer == nil || header(answer, "Status") != "" {
+		return 0, errUnanswered
 	}
 	var ack struct {
 		Seq   uint64 `json:"seq"`

@@ -20,3 +20,6 @@ var Differs = differs
 func Decode(s Sealer, owner, id string, data []byte) (Transfer, error) {
 	return codec{s}.decode(owner, id, data)
 }
+
+// Forget lets go of the files that tests save: a measurement's memory is its own.
+func Forget() { large, larger, middle = nil, nil, nil }

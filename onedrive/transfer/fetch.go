@@ -23,7 +23,8 @@ type stored struct {
 	key  string
 	seq  uint64
 	data []byte
-	at   string // when it was stored
+	at   string    // when it was stored
+	t    *Transfer // what data says, if that is known
 
 	ending  ending
 	deleted bool // a delete marker

@@ -152,7 +152,7 @@ func (r *Runner) show(n *run) {
 		return
 	}
 	n.shown = now
-	r.store.publish(n.t, r.opt.Instance != "")
+	r.store.publish(n.t)
 }
 
 // failed decides what follows a step that could not be mapped to a state.

@@ -29,6 +29,7 @@ const progressBits = 20
 
 const (
 	hubQueue   = 1 << 15          // messages that wait for the hub
+	ownQueue   = 16               // batches that do
 	resync     = 30 * time.Second // events can be lost on the way: this often the hub compares with the records
 	firstCheck = 2 * time.Second  // a new subscription needs a moment to reach all servers of a cluster
 	maxEnded   = 10000            // ended transfers that a feed remembers
@@ -37,9 +38,13 @@ const (
 // hub is the one watch of an instance: it feeds all streams of all people.
 type hub struct {
 	store *Store
-	in    chan *nats.Msg
+	in    chan *nats.Msg // from other writers, and ours when there are any
+	own   chan []stored  // alone: what this process has stored, in order
 	ended chan struct{}
 	tasks sync.WaitGroup
+
+	last   atomic.Uint64 // alone: the newest revision heard of
+	unsure atomic.Uint64 // alone: what was stored after this may not have been heard of; 0: all was
 
 	mu    sync.Mutex
 	feeds map[string]*feed
@@ -57,7 +62,7 @@ type feed struct {
 	mu       sync.Mutex
 	seq      uint64              // every revision up to this was seen, or was there before the feed
 	last     uint64              // the last event's id
-	recent   map[uint64]struct{} // revisions seen while a comparison runs
+	recent   map[string]uint64   // revisions by key seen while a comparison runs
 	ended    map[string]struct{} // final transfers: progress that comes late is dropped
 	watchers map[*watcher]struct{}
 }
@@ -65,13 +70,13 @@ type feed struct {
 // watcher is one stream. What its reader has not taken yet is replaced by what is newer.
 type watcher struct {
 	mu      sync.Mutex
-	top     uint64           // revisions up to this were in the snapshot
-	pending map[string]Event // by transfer
-	signal  chan struct{}    // holds one
+	top     uint64            // revisions up to this were in the snapshot
+	pending map[string]*Event // by transfer; watchers share them
+	signal  chan struct{}     // holds one
 }
 
 func newHub(ctx context.Context, s *Store) *hub {
-	h := &hub{store: s, in: make(chan *nats.Msg, hubQueue), ended: make(chan struct{}), feeds: map[string]*feed{}}
+	h := &hub{store: s, in: make(chan *nats.Msg, hubQueue), own: make(chan []stored, ownQueue), ended: make(chan struct{}), feeds: map[string]*feed{}}
 	go h.run(ctx) // ends with ctx
 	return h
 }
@@ -84,11 +89,23 @@ func (h *hub) run(ctx context.Context) {
 		select {
 		case m := <-h.in:
 			h.take(m)
-		case <-tick.C:
-			for _, f := range h.all() {
-				f.compare(ctx)
+		case ms := <-h.own:
+			for _, m := range ms {
+				if f := h.feedOf(ownerOf(m.key)); f != nil {
+					f.hear(m)
+				}
 			}
+		case <-tick.C:
 			h.tidy()
+			from := h.unsure.Swap(0)
+			if !h.store.opt.Shared && from == 0 {
+				continue // nothing can be lost on the way
+			}
+			h.tasks.Go(func() { // ends with ctx
+				for _, f := range h.all() {
+					f.compare(ctx, from)
+				}
+			})
 		case <-ctx.Done():
 			return
 		}
@@ -111,9 +128,7 @@ func (h *hub) take(m *nats.Msg) {
 	if len(tokens) < 5 || tokens[1] == kindKey {
 		return
 	}
-	h.mu.Lock()
-	f := h.feeds[tokens[3]]
-	h.mu.Unlock()
+	f := h.feedOf(tokens[3])
 	if f == nil {
 		return
 	}
@@ -125,6 +140,44 @@ func (h *hub) take(m *nats.Msg) {
 	}
 	f.apply(readMsg(m))
 }
+
+func (h *hub) feedOf(owner string) *feed {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.feeds[owner]
+}
+
+// watches reports whether somebody follows owner's transfers here.
+func (h *hub) watches(owner string) bool {
+	f := h.feedOf(owner)
+	if f == nil {
+		return false
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.watchers) > 0
+}
+
+// hear is told of what was stored, up to the revision last, in order.
+func (h *hub) hear(ws []*write, last uint64) {
+	var ms []stored
+	for _, w := range ws {
+		for _, r := range w.records {
+			ms = append(ms, stored{key: r.key, data: r.value, ending: r.ending, deleted: r.remove, t: r.t})
+		}
+	}
+	for i := range ms {
+		ms[i].seq = last - uint64(len(ms)-1-i)
+	}
+	h.last.Store(last)
+	select {
+	case h.own <- ms:
+	case <-h.ended:
+	}
+}
+
+// doubt notes that a write may have been stored that nobody heard of.
+func (h *hub) doubt() { h.unsure.CompareAndSwap(0, max(h.last.Load(), 1)) }
 
 // attach subscribes w to owner's feed, which the first watcher opens, and returns the revision
 // after which w gets every event.
@@ -158,9 +211,7 @@ func (h *hub) feed(owner string) *feed {
 
 // wrote notes what this process has stored, so that its next list has it.
 func (h *hub) wrote(r record, seq uint64) {
-	h.mu.Lock()
-	f := h.feeds[ownerOf(r.key)]
-	h.mu.Unlock()
+	f := h.feedOf(ownerOf(r.key))
 	if f == nil {
 		return
 	}
@@ -191,15 +242,17 @@ func (f *feed) subscribe(ctx context.Context) error {
 	f.mu.Lock()
 	f.seq = last.seq
 	f.mu.Unlock()
+	if !s.opt.Shared {
+		return nil
+	}
 	if f.sub, err = s.events.ChanSubscribe(eventPrefix+ownerKey("*", f.owner)+".>", f.hub.in); err != nil {
 		return fmt.Errorf("%w: watch: %w", ErrUnavailable, err)
 	}
 	if err := s.events.FlushTimeout(readTimeout); err != nil {
-		_ = f.sub.Unsubscribe()
 		return fmt.Errorf("%w: watch: %w", ErrUnavailable, err)
 	}
 	if s.opt.Replicas > 1 {
-		time.AfterFunc(firstCheck, func() { f.compare(context.WithoutCancel(ctx)) })
+		time.AfterFunc(firstCheck, func() { f.compare(context.WithoutCancel(ctx), 0) })
 	}
 	return nil
 }
@@ -218,11 +271,20 @@ func (h *hub) leave(f *feed) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if (len(f.watchers) == 0 && f.index.Load() == nil || f.err != nil) && h.feeds[f.owner] == f {
-		if f.err == nil {
+		if f.sub != nil {
 			_ = f.sub.Unsubscribe()
 		}
 		delete(h.feeds, f.owner)
 	}
+}
+
+// hear is told of a stored message or of progress by this process.
+func (f *feed) hear(m stored) {
+	if m.seq == 0 {
+		f.show(*m.t)
+		return
+	}
+	f.apply(m)
 }
 
 // apply turns a stored message into an event for all watchers, unless it was seen already.
@@ -237,7 +299,7 @@ func (f *feed) apply(m stored) {
 
 func (f *feed) see(m stored) {
 	if f.recent != nil {
-		f.recent[m.seq] = struct{}{}
+		f.recent[m.key] = m.seq
 	}
 	if x := f.index.Load(); x != nil {
 		x.apply(m.key, m.ending, m.deleted, m.seq)
@@ -276,20 +338,24 @@ func (f *feed) show(t Transfer) {
 		return
 	}
 	f.last = id
+	e := &Event{ID: id, Transfer: t}
 	for w := range f.watchers {
-		w.put(Event{ID: id, Transfer: t}, 0)
+		w.put(e, 0)
 	}
 }
 
-// compare reads what was stored since the last event, in case that messages were lost.
-func (f *feed) compare(ctx context.Context) {
+// compare reads what was stored since the last event, or since the revision from, in case that
+// messages were lost.
+func (f *feed) compare(ctx context.Context, from uint64) {
 	f.mu.Lock()
-	from := f.seq
+	if from == 0 {
+		from = f.seq
+	}
 	if f.recent != nil {
 		f.mu.Unlock()
 		return
 	}
-	f.recent = map[uint64]struct{}{}
+	f.recent = map[string]uint64{}
 	f.mu.Unlock()
 
 	var found []stored
@@ -298,7 +364,7 @@ func (f *feed) compare(ctx context.Context) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, m := range found {
-		if _, seen := f.recent[m.seq]; !seen {
+		if m.seq > f.recent[m.key] {
 			f.seq = max(f.seq, m.seq)
 			f.see(m)
 		}
@@ -307,20 +373,27 @@ func (f *feed) compare(ctx context.Context) {
 }
 
 // event is what people see of a stored message; false for what says nothing to them.
-func (s *Store) event(owner string, m stored) (Event, bool) {
+func (s *Store) event(owner string, m stored) (*Event, bool) {
 	id := idOf(m.key)
-	if id == "" {
-		return Event{}, false
+	e := &Event{ID: m.seq << progressBits}
+	switch {
+	case id == "":
+		return nil, false
+	case m.deleted:
+		e.Deleted, e.Transfer = true, Transfer{ID: id, Owner: owner}
+		return e, true
+	case m.t != nil:
+		e.Transfer = *m.t
+		e.Transfer.Revision = m.seq
+		return e, true
 	}
-	if m.deleted {
-		return Event{ID: m.seq << progressBits, Deleted: true, Transfer: Transfer{ID: id, Owner: owner}}, true
-	}
-	t, err := s.open(owner, m)
-	return Event{ID: m.seq << progressBits, Transfer: t}, err == nil
+	var err error
+	e.Transfer, err = s.open(owner, m)
+	return e, err == nil
 }
 
 // put adds an event; seq is the revision behind it, 0 for progress.
-func (w *watcher) put(e Event, seq uint64) {
+func (w *watcher) put(e *Event, seq uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if seq != 0 && seq <= w.top {
@@ -334,15 +407,15 @@ func (w *watcher) put(e Event, seq uint64) {
 }
 
 // take is all that waits, in the order of the ids.
-func (w *watcher) take() []Event {
+func (w *watcher) take() []*Event {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	es := make([]Event, 0, len(w.pending))
+	es := make([]*Event, 0, len(w.pending))
 	for _, e := range w.pending {
 		es = append(es, e)
 	}
 	clear(w.pending)
-	slices.SortFunc(es, func(a, b Event) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(es, func(a, b *Event) int { return cmp.Compare(a.ID, b.ID) })
 	return es
 }
 
@@ -354,7 +427,7 @@ func (s *Store) Watch(ctx context.Context, owner string, lastID uint64) iter.Seq
 		if !validOwner(owner) {
 			return
 		}
-		w := &watcher{pending: map[string]Event{}, signal: make(chan struct{}, 1)}
+		w := &watcher{pending: map[string]*Event{}, signal: make(chan struct{}, 1)}
 		f, base, err := s.hub.attach(ctx, owner, w)
 		if err != nil {
 			if ctx.Err() == nil {
@@ -364,7 +437,7 @@ func (s *Store) Watch(ctx context.Context, owner string, lastID uint64) iter.Seq
 		}
 		defer s.hub.detach(f, w)
 		since := lastID >> progressBits
-		if since > base {
+		if since > base && since > s.newestOf(ctx, owner) { // the feed may be behind what was told
 			lastID = 0 // of another life of the data
 		}
 		if lastID == 0 {
@@ -377,7 +450,8 @@ func (s *Store) Watch(ctx context.Context, owner string, lastID uint64) iter.Seq
 			return
 		}
 		for sent := lastID; ; { // what has not changed since lastID comes once more, with ids behind it
-			for _, e := range w.take() {
+			for _, next := range w.take() {
+				e := *next
 				e.ID = max(e.ID, sent+1)
 				sent = e.ID
 				if !yield(e, nil) {
@@ -399,16 +473,20 @@ func (s *Store) Watch(ctx context.Context, owner string, lastID uint64) iter.Seq
 // holds everything after base, the revision at which w was attached: it may have overtaken
 // events that are still on their way, and an id must not come before a smaller one.
 func (s *Store) catchUp(ctx context.Context, w *watcher, owner string, base, since uint64) error {
-	snapshot := map[string]Event{}
+	snapshot := map[string]*Event{}
 	add := func(m stored) {
-		if e, ok := s.event(owner, m); ok && snapshot[e.Transfer.ID].ID < e.ID {
+		e, ok := s.event(owner, m)
+		if !ok {
+			return
+		}
+		if old := snapshot[e.Transfer.ID]; old == nil || old.ID < e.ID {
 			snapshot[e.Transfer.ID] = e
 		}
 	}
 	if err := s.active(ctx, owner, add); err != nil {
 		return err
 	}
-	top := base
+	top := max(base, since)
 	err := scan(ctx, s.nc, ownerKey("*", owner)+".>", since+1, func(m stored) {
 		top = max(top, m.seq)
 		add(m)
@@ -427,6 +505,12 @@ func (s *Store) catchUp(ctx context.Context, w *watcher, owner string, base, sin
 	return nil
 }
 
+// newestOf is the revision of the newest record of owner; 0: there is none, or it cannot be read.
+func (s *Store) newestOf(ctx context.Context, owner string) uint64 {
+	last, _ := lastOf(ctx, s.nc, ownerKey("*", owner)+".>")
+	return last.seq
+}
+
 // active gives the records of owner's transfers that are not final.
 func (s *Store) active(ctx context.Context, owner string, each func(stored)) error {
 	_, rows, err := s.rows(ctx, owner, "", func(r row) bool { return r.ends[0] == 0 }, math.MaxInt)
@@ -443,15 +527,17 @@ func (s *Store) active(ctx context.Context, owner string, each func(stored)) err
 }
 
 // publish shows a transfer's progress to whoever watches. Alone, nobody else can: it is spared when
-// there is no stream.
-func (s *Store) publish(t *Transfer, shared bool) {
-	if !shared {
-		s.hub.mu.Lock()
-		watched := s.hub.feeds[t.Owner] != nil
-		s.hub.mu.Unlock()
-		if !watched {
-			return
+// nobody does, and dropped when the hub is busy.
+func (s *Store) publish(t *Transfer) {
+	if !s.opt.Shared {
+		if s.hub.watches(t.Owner) {
+			c := t.clone()
+			select {
+			case s.hub.own <- []stored{{key: transferKey(t.Owner, t.ID), t: &c}}:
+			default:
+			}
 		}
+		return
 	}
 	c := *t
 	c.Work = Work{} // nobody's business

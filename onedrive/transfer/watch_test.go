@@ -13,7 +13,11 @@ import (
 )
 
 func TestASlowReaderSkipsStepsButGetsTheLatest(t *testing.T) {
-	s := openEngine(t, natsd.Memory, transfer.StoreOptions{}).store
+	eachFeed(t, aSlowReaderSkipsStepsButGetsTheLatest)
+}
+
+func aSlowReaderSkipsStepsButGetsTheLatest(t *testing.T, o transfer.StoreOptions) {
+	s := openEngine(t, natsd.Memory, o).store
 	tr := submit(t, s, robin, picture(1), "")
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
@@ -41,8 +45,11 @@ func TestASlowReaderSkipsStepsButGetsTheLatest(t *testing.T) {
 }
 
 // TestResumingMissesNothing breaks a stream again and again while transfers change, end and go.
-func TestResumingMissesNothing(t *testing.T) {
-	s := openEngine(t, natsd.Memory, transfer.StoreOptions{}).store
+func TestResumingMissesNothing(t *testing.T) { eachFeed(t, resumingMissesNothing) }
+
+func resumingMissesNothing(t *testing.T, o transfer.StoreOptions) {
+	s := openEngine(t, natsd.Memory, o).store
+	begin := submit(t, s, robin, picture(0), "") // what ends before a stream begins is not told
 	want := sync.Map{}
 	var writers sync.WaitGroup
 	for w := range 4 {
@@ -74,7 +81,7 @@ func TestResumingMissesNothing(t *testing.T) {
 	written := make(chan struct{})
 	go func() { writers.Wait(); close(written) }()
 
-	got, last := map[string]string{}, uint64(0)
+	got, last := map[string]string{}, begin.EventID()
 	complete := func() bool {
 		select {
 		case <-written:
@@ -114,5 +121,12 @@ func TestResumingMissesNothing(t *testing.T) {
 			}
 		}
 		cancel()
+	}
+}
+
+// eachFeed tests both ways that events take: straight from the writer, and through the server.
+func eachFeed(t *testing.T, test func(*testing.T, transfer.StoreOptions)) {
+	for name, shared := range map[string]bool{"alone": false, "shared": true} {
+		t.Run(name, func(t *testing.T) { test(t, transfer.StoreOptions{Shared: shared}) })
 	}
 }
