@@ -356,6 +356,10 @@ func (a *app) handler() http.Handler {
 		return a.web
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/demo" || r.URL.Path == "/demo/" {
+			http.Redirect(w, r, "/demo/drive", http.StatusSeeOther)
+			return
+		}
 		if strings.HasPrefix(r.URL.Path, "/demo/") {
 			a.microsoft.ServeHTTP(w, r)
 			return

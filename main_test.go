@@ -272,7 +272,7 @@ func TestTheStandInIsGoneOnceAClientIDIsSet(t *testing.T) {
 	} {
 		t.Run(tt.mode, func(t *testing.T) {
 			p := start(t, natsd.Memory, tt.args...)
-			for path, want := range map[string]int{"/demo/common/v2.0/.well-known/openid-configuration": tt.status, "/demo/samples/meadow.jpg": tt.status, "/gallery": tt.status, "/readyz": 200} {
+			for path, want := range map[string]int{"/demo/common/v2.0/.well-known/openid-configuration": tt.status, "/demo/samples/meadow.jpg": tt.status, "/demo": tt.status, "/demo/": tt.status, "/gallery": tt.status, "/readyz": 200} {
 				resp, err := http.Get(p.url + path)
 				if err != nil {
 					t.Fatal(err)

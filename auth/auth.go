@@ -152,7 +152,7 @@ func (p *Provider) Finish(ctx context.Context, pending Pending, query url.Values
 	defer cancel()
 	token, err := p.oauth.Exchange(ctx, code, oauth2.VerifierOption(pending.Verifier))
 	if err != nil {
-		return User{}, nil, tokenError(err)
+		return User{}, nil, codeError(err)
 	}
 	p.setExpiry(token)
 	raw, _ := token.Extra("id_token").(string)

@@ -191,6 +191,17 @@ func tokenError(err error) error {
 	return e
 }
 
+// codeError is tokenError for a sign-in's code. What Microsoft says of a token that has ended is
+// said there of a code that lay about for too long: there is no session yet that could end.
+func codeError(err error) error {
+	err = tokenError(err)
+	var e *SignInError
+	if errors.As(err, &e) && e.Kind == SessionExpired {
+		e.Kind = Expired
+	}
+	return err
+}
+
 // refreshError decides by OAuth's code, as Microsoft asks: numbers are only for texts. Deleting
 // tokens cannot be undone, so ErrSignInRequired needs a clear word and no server's trouble.
 func refreshError(err error) error {

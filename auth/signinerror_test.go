@@ -100,7 +100,8 @@ func TestTokenEndpointErrors(t *testing.T) {
 	}{
 		{"code used already", 400, failure("invalid_grant", 54005), Replayed, ErrSignInRequired, "54005"},
 		{"verifier does not fit", 400, failure("invalid_grant", 501481), Expired, ErrSignInRequired, "501481"},
-		{"grant revoked", 400, failure("invalid_grant", 50173), SessionExpired, ErrSignInRequired, "50173"},
+		{"code too old", 400, failure("invalid_grant", 70008), Expired, ErrSignInRequired, "70008"}, // whoever waited had no session yet
+		{"grant revoked", 400, failure("invalid_grant", 50173), Expired, ErrSignInRequired, "50173"},
 		{"extra verification", 400, failure("interaction_required", 50076), InteractionNeeded, ErrSignInRequired, "50076"},
 		{"consent withdrawn", 400, failure("consent_required", 65001), ConsentNeeded, ErrSignInRequired, "65001"},
 		{"wrong secret", 401, failure("invalid_client", 7000215), SecretWrong, ErrMisconfigured, "7000215"},
@@ -112,7 +113,7 @@ func TestTokenEndpointErrors(t *testing.T) {
 		{"temporary with 400", 400, failure("temporarily_unavailable", 0), TryAgain, ErrTemporary, ""},
 		{"throttled", 429, map[string]any{}, TryAgain, ErrTemporary, ""},
 		{"a broken gateway", 502, map[string]any{}, TryAgain, ErrTemporary, ""},
-		{"a numbers list only", 400, map[string]any{"error": "invalid_grant", "error_codes": []int{70008}}, SessionExpired, ErrSignInRequired, "70008"},
+		{"a numbers list only", 400, map[string]any{"error": "invalid_grant", "error_codes": []int{70008}}, Expired, ErrSignInRequired, "70008"},
 		{"a 5xx that says the grant is bad", 500, failure("invalid_grant", 50173), TryAgain, ErrTemporary, "50173"},
 		{"a proxy's page", 403, nil, Misconfigured, ErrMisconfigured, ""},
 		{"a redirect", 302, nil, Misconfigured, ErrMisconfigured, ""},

@@ -53,7 +53,7 @@ func TestSignInsThatGoWrong(t *testing.T) {
 			link := callback(p, robin)
 			m.Advance(time.Hour) // the code has run out at Microsoft
 			p.Open(link)
-		}, "Microsoft ended your session."},
+		}, "That took too long."},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := m.open(t, a.URL+"/auth/login")
