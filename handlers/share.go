@@ -3,10 +3,10 @@ package handlers
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"mime/multipart"
 	"net/http"
 	"net/url"
-	"os"
 	"path"
 	"strings"
 	"time"
@@ -69,21 +69,14 @@ func (h *Handler) shared(c echo.Context) error {
 }
 
 // saveShared hands one shared file over to OneDrive, into the default folder. Its size has to be
-// known first, so it rests in a temporary file meanwhile.
+// known first, so it is spooled meanwhile.
 func (h *Handler) saveShared(c echo.Context, part *multipart.Part) error {
-	file, err := os.CreateTemp("", "skylift-share-*")
+	file, err := h.o.Saver.Spool(part)
 	if err != nil {
-		return err
+		return spoolError(err)
 	}
-	defer os.Remove(file.Name())
 	defer file.Close()
-	size, err := io.Copy(file, part)
-	if err != nil {
-		return &apiError{code: requestCode(err)}
-	}
-	if _, err := file.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
+	size := file.Size
 	ctx, who := c.Request().Context(), owner(c)
 	r := transfer.Request{
 		Route: transfer.Upload, Size: &size, ContentType: part.Header.Get(echo.HeaderContentType),
@@ -98,4 +91,13 @@ func (h *Handler) saveShared(c echo.Context, part *multipart.Part) error {
 	}
 	_, err = h.o.Saver.Receive(ctx, h.o.Store, who, t.ID, transfer.Content{Total: size, ContentType: r.ContentType, Body: file})
 	return err
+}
+
+// spoolError tells a client that broke off from a disk that takes no more.
+func spoolError(err error) error {
+	var disk *fs.PathError
+	if errors.Is(err, transfer.ErrSpoolFull) || errors.As(err, &disk) {
+		return &apiError{code: "storeUnavailable", cause: err}
+	}
+	return &apiError{code: requestCode(err)}
 }

@@ -2,9 +2,14 @@ package handlers_test
 
 import (
 	"bytes"
+	"io"
+	"io/fs"
 	"mime/multipart"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -42,6 +47,66 @@ func TestSharedFilesArrive(t *testing.T) {
 		if got, ok := s.microsoft.Content(robin, name); !ok || string(got) != content {
 			t.Errorf("%s: there %v, %d bytes, want %d", name, ok, len(got), len(content))
 		}
+	}
+}
+
+// While a file comes in it has no name on the disk: whatever ends the process, nothing is left.
+func TestASharedFileLeavesNothingOnTheDisk(t *testing.T) {
+	s := setup(t)
+	b := s.signIn(robin)
+	place := filepath.Dir(t.TempDir())
+	open := func() (n int) {
+		fds, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Skip("this system does not say which files are open")
+		}
+		for _, fd := range fds {
+			if at, _ := os.Readlink("/proc/self/fd/" + fd.Name()); strings.HasPrefix(at, place) && strings.Contains(at, "/skylift-") {
+				n++
+			}
+		}
+		return n
+	}
+	before := open()
+	r, w := io.Pipe()
+	form := multipart.NewWriter(w)
+	answered := make(chan int, 1)
+	go func() { // ends with the answer
+		req := must(http.NewRequest("POST", s.url+"/save", r))(t)
+		req.Header.Set("Content-Type", form.FormDataContentType())
+		req.Header.Set("Sec-Fetch-Site", "none")
+		res, err := b.http.Do(req)
+		if err != nil {
+			t.Error(err)
+			answered <- 0
+			return
+		}
+		res.Body.Close()
+		answered <- res.StatusCode
+	}()
+	part := must(form.CreateFormFile("files", "film.bin"))(t)
+	half := bytes.Repeat([]byte("x"), 1<<20)
+	_, _ = part.Write(half)
+	for open() == before {
+		runtime.Gosched()
+	}
+	_ = filepath.WalkDir(place, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && strings.HasPrefix(d.Name(), "skylift-") {
+			t.Errorf("%s would be left after a crash", path)
+		}
+		return nil
+	})
+	_, _ = part.Write(half)
+	_ = form.Close()
+	_ = w.Close()
+	if status := <-answered; status != 303 {
+		t.Errorf("answer %d", status)
+	}
+	if n := open(); n != before {
+		t.Errorf("%d files are still open", n-before)
+	}
+	if got, ok := s.microsoft.Content(robin, "/film.bin"); !ok || len(got) != 2<<20 {
+		t.Errorf("film.bin: there %v, %d bytes", ok, len(got))
 	}
 }
 
