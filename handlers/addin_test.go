@@ -51,8 +51,7 @@ var manifestOrders = map[string][]string{
 	"MailApp":     {"Id", "Version", "ProviderName", "DefaultLocale", "DisplayName", "Description", "IconUrl", "HighResolutionIconUrl", "SupportUrl", "AppDomains", "Hosts", "Requirements", "FormSettings", "Permissions", "Rule", "DisableEntityHighlighting", "VersionOverrides"},
 }
 
-// No schema file is published where tests can load it, so this holds the manifests against what
-// Microsoft documents: order, limits, references and addresses.
+// What no schema says: limits, references and addresses, as Microsoft documents them.
 func TestOfficeManifestsAreAsDocumented(t *testing.T) {
 	at, _ := url.Parse("https://skylift.example:8443")
 	s := setup(t, func(o *handlers.Options) { o.URL = at })
