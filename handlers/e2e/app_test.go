@@ -59,6 +59,9 @@ func startAt(t testing.TB, listen string, env ...string) *app {
 	a.run(listen)
 	t.Cleanup(func() {
 		a.Kill()
+		if strings.Contains(a.Log(), `"path":"/csp-report"`) {
+			t.Error("a browser reported that the Content-Security-Policy stopped something")
+		}
 		if t.Failed() {
 			t.Logf("the end of skylift's log:\n%s", lastLines(a.Log(), 60))
 		}

@@ -35,6 +35,7 @@ func TestEveryPageInEveryLook(t *testing.T) {
 	everyState(t, m, p)
 	folder := p.attrNow("#folder option", "value")
 	drive, id, _ := strings.Cut(folder, "|")
+	const button = "/save/button?url=https%3A%2F%2Fimages.example%2Ftabby.jpg&name=Tabby.jpg&origin=https%3A%2F%2Fshop.example"
 	pages := []struct {
 		name, path string
 		page       *Page
@@ -43,6 +44,9 @@ func TestEveryPageInEveryLook(t *testing.T) {
 		{"main", "/", p}, {"history", "/transfers", p}, {"failed", "/transfers?state=failed", p}, {"nothing-found", "/transfers?q=no+such+thing", p},
 		{"folders", "/folders?drive=" + drive + "&id=" + id, p}, {"folder-search", "/folders?q=pic", p},
 		{"save", "/save?url=https%3A%2F%2Fimages.example%2Ftabby.jpg&title=A+tabby", p},
+		{"panel-signed-out", "/panel", outside}, {"panel", "/panel", p}, {"panel-done", "/panel/done", outside},
+		{"relay", "/auth/panel?from=https%3A%2F%2Fwiki.example&c=" + challenge, outside}, {"relay-again", "/auth/panel?c=" + challenge, p},
+		{"button-signed-out", button, outside}, {"button", button, p},
 		{"settings", "/settings", p}, {"extension", "/extension", p}, {"no-such-page", "/nowhere", p},
 	}
 	for _, look := range []struct {

@@ -175,6 +175,7 @@ func TestPanelInASandbox(t *testing.T) {
 		relay := waitTarget(t, browser, "page", s.origin+"/auth/panel?")
 		relay.Allow(".")
 		relay.Shot("continue")
+		relay.Axe()
 		relay.Click("relay-continue")
 		panel.WaitText("panel-who", robin)
 		s.saves(panel)
