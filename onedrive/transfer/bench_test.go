@@ -4,12 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"runtime"
-	"runtime/pprof"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,14 +30,19 @@ import (
 const childEnv = "SKYLIFT_TEST_CHILD"
 
 var children = map[string]func(){
-	"accept64":  func() { report(measureAccept(64)) },
-	"accept256": func() { report(measureAccept(256)) },
-	"loop50k":   func() { report(measureInFlight(false, 50000, 0)) },
-	"engine50k": func() { report(measureInFlight(true, 50000, 1000)) },
-	"loop10k":   func() { report(measureInFlight(false, 10000, 0)) },
-	"engine10k": func() { report(measureInFlight(true, 10000, 1000)) },
-	"page":      func() { report(measurePage()) },
-	"start":     func() { report(measureStart()) },
+	"accept64":   func() { report(measureAccept(64)) },
+	"accept256":  func() { report(measureAccept(256)) },
+	"loop50k":    func() { report(flood{n: 50000}.loop()) },
+	"engine50k":  func() { report(flood{n: 50000, watchers: 1000}.engine()) },
+	"loop10k":    func() { report(flood{n: 10000}.loop()) },
+	"engine10k":  func() { report(flood{n: 10000, watchers: 1000}.engine()) },
+	"loopHTTP":   func() { report(flood{n: 10000, http: true}.loop()) },
+	"engineHTTP": func() { report(flood{n: 10000, http: true}.engine()) },
+	"engineSSE":  func() { report(flood{n: 10000, http: true, readers: 1000}.engine()) },
+	"standIn":    serveMonitors,
+	"readers":    readStreams,
+	"page":       func() { report(measurePage()) },
+	"start":      func() { report(measureStart()) },
 }
 
 func TestMain(m *testing.M) {
@@ -96,7 +97,7 @@ func BenchmarkEngine(b *testing.B) {
 	for _, name := range []string{"accept64", "accept256", "page", "start"} {
 		b.Run(name, func(b *testing.B) { show(b, child(b, name)) })
 	}
-	for _, n := range []string{"10k", "50k"} {
+	for _, n := range []string{"10k", "50k", "HTTP"} {
 		b.Run("inflight"+n, func(b *testing.B) {
 			loop := child(b, "loop"+n)
 			f := child(b, "engine"+n)
@@ -105,6 +106,7 @@ func BenchmarkEngine(b *testing.B) {
 			show(b, f)
 		})
 	}
+	b.Run("inflightSSE", func(b *testing.B) { show(b, child(b, "engineSSE")) })
 }
 
 func must[T any](v T, err error) T {
@@ -178,215 +180,6 @@ func percentiles(name string, ds []time.Duration) figures {
 	return figures{name + "-p50-ms": at(0.50), name + "-p99-ms": at(0.99)}
 }
 
-// bench is a Mover whose monitor answers in the process: jobs of 2-20 s, delays of 250 ms growing by
-// half to 5 s. It measures how late each step comes.
-type bench struct {
-	jobs     sync.Map // id -> *benchJob
-	polls    atomic.Int64
-	done     atomic.Int64
-	finished chan string // owner
-	counting atomic.Bool
-	mu       sync.Mutex
-	late     []time.Duration
-}
-
-type benchJob struct {
-	ends, due time.Time
-	delay     time.Duration
-}
-
-func (b *bench) begin(now time.Time) (*benchJob, time.Duration) {
-	j := &benchJob{ends: now.Add(2*time.Second + rand.N(18*time.Second)), delay: 250 * time.Millisecond}
-	j.due = now.Add(j.delay)
-	return j, j.delay
-}
-
-// poll reports the next delay, or 0 when the job is done.
-func (b *bench) poll(j *benchJob, now time.Time) time.Duration {
-	if b.counting.Load() {
-		b.polls.Add(1)
-		if rand.N(16) == 0 {
-			b.mu.Lock()
-			b.late = append(b.late, max(now.Sub(j.due), 0))
-			b.mu.Unlock()
-		}
-	}
-	if !now.Before(j.ends) {
-		if b.counting.Load() {
-			b.done.Add(1)
-		}
-		return 0
-	}
-	j.delay = min(j.delay*3/2, 5*time.Second)
-	d := j.delay - rand.N(j.delay/10)
-	j.due = now.Add(d)
-	return d
-}
-
-func (b *bench) Step(_ context.Context, t *transfer.Transfer, keep func() error, _ func()) (transfer.Next, error) {
-	now := time.Now()
-	if t.Work.Phase == transfer.Choosing {
-		t.Route, t.State, t.Work.Phase, t.Work.PostedAt = transfer.Native, transfer.InProgress, transfer.Posting, now
-		if err := keep(); err != nil {
-			return transfer.Next{}, err
-		}
-		t.Work.Phase, t.Work.Monitor = transfer.Polling, "https://monitor.example/token"
-		if err := keep(); err != nil {
-			return transfer.Next{}, err
-		}
-		j, d := b.begin(time.Now())
-		b.jobs.Store(t.ID, j)
-		return transfer.Next{After: d}, nil
-	}
-	v, _ := b.jobs.Load(t.ID)
-	j := v.(*benchJob)
-	if d := b.poll(j, now); d > 0 {
-		return transfer.Next{After: d}, nil
-	}
-	b.jobs.Delete(t.ID)
-	t.State, t.Item = transfer.Completed, &transfer.Item{DriveID: "drive", ID: t.ID, Name: t.Name, Size: 183422, WebURL: "https://onedrive.example/" + t.ID}
-	b.finished <- t.Owner
-	return transfer.Next{}, nil
-}
-
-func (b *bench) Abandon(context.Context, *transfer.Transfer) error { return nil }
-
-// loop is the plain in-memory loop: a timer for each transfer and nothing that lasts.
-func (b *bench) loop() {
-	mu, all := sync.Mutex{}, map[string]*transfer.Transfer{}
-	n := 0
-	for owner := range b.finished {
-		n++
-		t := &transfer.Transfer{ID: strconv.Itoa(n), Owner: owner, State: transfer.InProgress, SourceURL: picture(n).SourceURL, Name: "picture.jpg"}
-		mu.Lock()
-		all[t.ID] = t
-		mu.Unlock()
-		j, d := b.begin(time.Now())
-		var timer *time.Timer
-		timer = time.AfterFunc(d, func() {
-			if d := b.poll(j, time.Now()); d > 0 {
-				timer.Reset(d)
-				return
-			}
-			mu.Lock()
-			t.State = transfer.Completed
-			delete(all, t.ID)
-			mu.Unlock()
-			b.finished <- t.Owner
-		})
-	}
-}
-
-func measureInFlight(durable bool, n, watchers int) figures {
-	b := &bench{finished: make(chan string, n+1000)}
-	for i := range n {
-		b.finished <- fmt.Sprintf("user%d", i%1000)
-	}
-	f := figures{}
-	latency := &sample{}
-	if durable {
-		e, clean := benchEngine()
-		defer clean()
-		defer e.close()
-		ctx, cancel := context.WithCancel(context.Background())
-		defer cancel()
-		for i := range watchers {
-			go follow(ctx, e.store, fmt.Sprintf("user%d", i), latency)
-		}
-		r := transfer.NewRunner(e.store, b, transfer.RunnerOptions{PerAccount: n})
-		if err := r.Start(ctx); err != nil {
-			panic(err)
-		}
-		defer func() { _ = r.Stop(context.Background()) }()
-		for i := range 256 {
-			go func() {
-				for owner := range b.finished {
-					if _, _, err := e.store.Submit(ctx, owner, picture(i), ""); err != nil {
-						return
-					}
-				}
-			}()
-		}
-	} else {
-		go b.loop()
-	}
-	time.Sleep(warm())
-	runtime.GC()
-	profiled := profile()
-	latency.counting.Store(true)
-	b.counting.Store(true)
-	cpu, begin := cpuTime(), time.Now()
-	time.Sleep(15 * time.Second)
-	b.counting.Store(false)
-	latency.counting.Store(false)
-	profiled()
-	s := time.Since(begin).Seconds()
-	f["cpu"] = (cpuTime() - cpu).Seconds() / s
-	f["polls/s"], f["done/s"] = float64(b.polls.Load())/s, float64(b.done.Load())/s
-	b.mu.Lock()
-	for k, v := range percentiles("late", b.late) {
-		f[k] = v
-	}
-	b.mu.Unlock()
-	if watchers > 0 {
-		latency.mu.Lock()
-		for k, v := range percentiles("event", latency.ds) {
-			f[k] = v
-		}
-		latency.mu.Unlock()
-	}
-	return f
-}
-
-// warm is how long a run goes on before it counts, until old and young are mixed. SKYLIFT_TEST_WARM
-// makes it longer, to see whether a rate lasts.
-func warm() time.Duration {
-	if d, err := time.ParseDuration(os.Getenv("SKYLIFT_TEST_WARM")); err == nil {
-		return d
-	}
-	return 20 * time.Second
-}
-
-// profile writes where the time and the memory go into the folder that SKYLIFT_TEST_PROFILE names.
-func profile() (end func()) {
-	dir := os.Getenv("SKYLIFT_TEST_PROFILE")
-	if dir == "" {
-		return func() {}
-	}
-	name := filepath.Join(dir, os.Getenv(childEnv))
-	f := must(os.Create(name + ".cpu"))
-	if err := pprof.StartCPUProfile(f); err != nil {
-		panic(err)
-	}
-	return func() {
-		pprof.StopCPUProfile()
-		_ = f.Close()
-		heap := must(os.Create(name + ".heap"))
-		_ = pprof.WriteHeapProfile(heap)
-		_ = heap.Close()
-	}
-}
-
-type sample struct {
-	counting atomic.Bool
-	mu       sync.Mutex
-	ds       []time.Duration
-}
-
-// follow measures from the beginning of a write to its arrival: Modified is set when the write begins.
-func follow(ctx context.Context, s *transfer.Store, owner string, to *sample) {
-	for e, err := range s.Watch(ctx, owner, 0) {
-		if err != nil {
-			panic(err)
-		}
-		if to.counting.Load() {
-			to.mu.Lock()
-			to.ds = append(to.ds, time.Since(e.Transfer.Modified))
-			to.mu.Unlock()
-		}
-	}
-}
-
 func cpuTime() time.Duration {
 	var u syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
@@ -416,6 +209,9 @@ func measurePage() figures {
 		p := must(e.store.List(ctx, "busy", transfer.ListOptions{Cursor: cursor}))
 		deep = append(deep, time.Since(at))
 		cursor = p.Cursor
+		at = time.Now()
+		must(e.store.List(ctx, "busy", transfer.ListOptions{State: transfer.Completed}))
+		state = append(state, time.Since(at))
 		if i%20 == 0 {
 			at = time.Now()
 			must(e.store.List(ctx, "busy", transfer.ListOptions{Query: fmt.Sprintf("/%d.jpg", i)}))
