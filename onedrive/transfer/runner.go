@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -119,10 +120,15 @@ func (r *Runner) Start(ctx context.Context) error {
 				r.adopted(p)
 			}
 			r.store.commit.pass("adopted")
+			time.AfterFunc(letGo, debug.FreeOSMemory)
 		})
 	}
 	return nil
 }
+
+// letGo is when the memory that reading all records took goes back to the system: JetStream keeps
+// what it has read for 10 s.
+const letGo = 15 * time.Second
 
 // adopt takes up every transfer under filter that is not final, and tries again until it has read them all.
 func (r *Runner) adopt(filter string) {
