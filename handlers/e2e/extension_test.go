@@ -4,14 +4,11 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/input"
-	"github.com/chromedp/cdproto/serviceworker"
-	"github.com/chromedp/cdproto/target"
 	"github.com/chromedp/chromedp"
 )
 
@@ -174,43 +171,6 @@ func TestExtension(t *testing.T) {
 			list := a.transfers(key)
 			return len(list) == before+1 && list[0].State == "completed"
 		})
-	})
-	t.Run("a background that was stopped goes on", func(t *testing.T) {
-		a, e, page, worker := a.in(t), e.in(t), page.In(t), worker.In(t)
-		e.menu(worker, "save-image", map[string]any{"srcUrl": a.sample("slow.jpg"), "mediaType": "image"}, page)
-		eventually(t, "the server to have it", func() bool { return items(page2(e)) == 1 })
-		stopWorkers(e)
-		e.Tab("popup.html").WaitTextCSS("body", "slow") // whatever wakes the background makes it go on
-		a.waitSaved(key, "/slow.jpg")
-		eventually(t, "the item to be finished", func() bool { return items(page2(e)) == 0 })
-		n := 0
-		for _, got := range a.transfers(key) {
-			if strings.HasSuffix(got.SourceURL, "/slow.jpg") {
-				n++
-			}
-		}
-		if n != 1 {
-			t.Errorf("it was saved %d times", n)
-		}
-	})
-}
-
-// page2 is a page of the extension that can ask for its storage.
-func page2(e *extension) *Page { return e.Tab("grant.html") }
-
-// stopWorkers stops the background as the browser does when it is idle.
-func stopWorkers(e *extension) {
-	e.t.Helper()
-	p := e.Tab("grant.html")
-	p.call("stop the background", chromedp.Func(func(ctx context.Context, c *chromedp.Target) error {
-		if _, err := cdp.Call(ctx, c, serviceworker.Enable, cdp.Empty{}); err != nil {
-			return err
-		}
-		_, err := cdp.Call(ctx, c, serviceworker.StopAllWorkers, cdp.Empty{})
-		return err
-	}))
-	eventually(e.t, "the background to stop", func() bool {
-		return !slices.ContainsFunc(e.targets(), func(i *target.Info) bool { return i.Type == "service_worker" })
 	})
 }
 

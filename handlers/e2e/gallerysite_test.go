@@ -48,6 +48,7 @@ type gallerySite struct {
 	Host     string // 127.0.0.1:port, for SKYLIFT_ALLOW_SOURCES
 	Secrets  atomic.Int32
 	NoCookie atomic.Int32 // how often the secret was asked for by who is not signed in there
+	long     []byte       // /long.mp4, for members: more than one piece of the extension's
 }
 
 const galleryPage = `<!doctype html><html lang="en"><meta charset="utf-8"><title>Colours of the valley</title>
@@ -65,7 +66,7 @@ const galleryPage = `<!doctype html><html lang="en"><meta charset="utf-8"><title
 // newGallerySite starts the site; whoever opens / is signed in there by a cookie.
 func newGallerySite(t *testing.T) *gallerySite {
 	t.Helper()
-	g := &gallerySite{}
+	g := &gallerySite{long: bytes.Repeat([]byte("0123456789abcdef"), 11<<16)}
 	open := map[string][]byte{"/red.png": red, "/green.png": green, "/blue.png": blue, "/violet.png": violet, "/orange.png": orange}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if body, ok := open[r.URL.Path]; ok {
@@ -78,15 +79,20 @@ func newGallerySite(t *testing.T) *gallerySite {
 			http.SetCookie(w, &http.Cookie{Name: "member", Value: "yes", HttpOnly: true, SameSite: http.SameSiteLaxMode})
 			w.Header().Set("Content-Type", "text/html")
 			fmt.Fprintf(w, galleryPage, g.URL)
-		case "/secret.png":
+		case "/secret.png", "/long.mp4":
 			if c, err := r.Cookie("member"); err != nil || c.Value != "yes" {
 				g.NoCookie.Add(1)
 				http.Error(w, "sign in first", http.StatusUnauthorized)
 				return
 			}
 			g.Secrets.Add(1)
-			w.Header().Set("Content-Type", "image/png")
 			w.Header().Set("Cache-Control", "no-store")
+			if r.URL.Path == "/long.mp4" {
+				w.Header().Set("Content-Type", "video/mp4")
+				_, _ = w.Write(g.long)
+				return
+			}
+			w.Header().Set("Content-Type", "image/png")
 			_, _ = w.Write(green)
 		default:
 			w.WriteHeader(http.StatusNoContent)
