@@ -18,7 +18,8 @@ export function parseAddress(text) {
   } catch {
     return { reason: 'malformed' }
   }
-  if (!u.hostname || !/^https?:$/.test(u.protocol)) return { reason: 'malformed' }
+  const strange = /[\s%]/.test(u.hostname) // Chromium makes %20 of a space
+  if (!u.hostname || strange || !/^https?:$/.test(u.protocol)) return { reason: 'malformed' }
   if (u.username || u.password) return { reason: 'userinfo' }
   if (u.protocol === 'http:' && !loopback(u.hostname)) return { reason: 'insecure', instead: `https://${u.host}` }
   return { address: u.origin }

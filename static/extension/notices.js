@@ -25,7 +25,9 @@ export async function seen() {
 }
 
 /** What a name in a notification is when there is none yet. */
-export const nameOf = (item) => item.request.name || decodeURIComponent(safe(item.request.sourceUrl)) || 'this file'
+export const nameOf = (item) => fileName(item) || 'this file'
+/** The name that the address ends in, or the given one; "" if neither says anything. @param {Item} item */
+export const fileName = (item) => item.request.name || decodeURIComponent(safe(item.request.sourceUrl))
 const safe = (address = '') => {
   const last = /^https?:/.test(address) ? new URL(address).pathname.split('/').pop() : ''
   return /^([^%]|%[0-9a-f]{2})*$/i.test(last) && !/%[89a-f]/i.test(last) ? last.slice(0, 80) : ''
