@@ -136,6 +136,44 @@ func TestExtension(t *testing.T) {
 		a.waitSaved(key, "/green.png")
 		a.waitSaved(key, "/orange.png")
 	})
+	t.Run("video, sound and the page itself", func(t *testing.T) {
+		a, e, page, worker := a.in(t), e.in(t), page.In(t), worker.In(t)
+		e.menu(worker, "save-media", map[string]any{"srcUrl": g.URL + "/clip.mp4", "mediaType": "video"}, page)
+		e.menu(worker, "save-media", map[string]any{"srcUrl": g.URL + "/tone.mp3", "mediaType": "audio"}, page)
+		e.menu(worker, "save-page", map[string]any{}, page)
+		a.waitSaved(key, "/clip.mp4")
+		a.waitSaved(key, "/tone.mp3")
+		got := a.waitSaved(key, g.URL+"/") // the server saves no web pages: the browser does
+		if content := drive.WaitFile("/" + got.Item.Name); got.Route != "upload" || !strings.HasSuffix(got.Name, ".html") || !bytes.Contains(content, []byte("Look at "+g.URL)) {
+			t.Errorf("the page came by %s as %q with %d bytes", got.Route, got.Name, len(content))
+		}
+	})
+	t.Run("to a folder, under a name", func(t *testing.T) { testChoose(t, e.in(t), a.in(t), g, page.In(t), worker.In(t), key) })
+	t.Run("the buttons of notifications", func(t *testing.T) { testButtons(t, e.in(t), a.in(t), g, page.In(t), worker.In(t), key) })
+	t.Run("a site that is asked for", func(t *testing.T) {
+		e, page, worker := e.in(t), page.In(t), worker.In(t)
+		for range 2 { // one question for both
+			e.menu(worker, "save-link", map[string]any{"linkUrl": g.Members + "/secret.png"}, page)
+		}
+		eventually(t, "both to wait", func() bool { return items(worker) == 2 && badge(worker) == "!" })
+		if got := notifications(worker, "site:"); got != "site:members.localhost" {
+			t.Errorf("the questions are %q", got)
+		}
+		press(worker, "site:members.localhost", 0)
+		grant := e.Wait("page", extensionBase+"grant.html")
+		grant.WaitText("site", "members.localhost")
+		grant.Axe()
+		grant.Shot("grant")
+		grant.Click("later")
+		e.WaitClosed("grant.html")
+		popup := e.Tab("popup.html")
+		popup.WaitText("rows", "Needs your permission")
+		popup.Shot("popup")
+		popup.Click("discard")
+		eventually(t, "one to be left", func() bool { return items(worker) == 1 })
+		popup.Click("discard")
+		waitIdle(t, worker)
+	})
 	t.Run("behind a login and inside the page only", func(t *testing.T) {
 		a, e, page, worker := a.in(t), e.in(t), page.In(t), worker.In(t)
 		e.menu(worker, "save-image", map[string]any{"srcUrl": g.URL + "/secret.png", "mediaType": "image"}, page)
@@ -155,22 +193,45 @@ func TestExtension(t *testing.T) {
 	})
 	t.Run("all pictures of the page", func(t *testing.T) { testGrid(t, e.in(t), a.in(t), g, page.In(t), worker.In(t), key) })
 	t.Run("the popup", func(t *testing.T) { testPopup(t, e.in(t), worker.In(t)) })
-	t.Run("the main picture by a shortcut", func(t *testing.T) {
-		page := page.In(t)
-		page.Front()
-		before := len(a.transfers(key))
-		page.call("to front", chromedp.Func(func(ctx context.Context, c *chromedp.Target) error {
-			for _, typ := range []input.DispatchKeyEventType{input.DispatchKeyEventTypeRawKeyDown, input.DispatchKeyEventTypeKeyUp} {
-				if _, err := cdp.Call(ctx, c, input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: typ, Key: "S", Code: "KeyS", WindowsVirtualKeyCode: 83, NativeVirtualKeyCode: 83, Modifiers: 1 | 8}); err != nil {
-					return err
-				}
-			}
-			return nil
-		}))
-		eventually(t, "the picture to be saved", func() bool {
-			list := a.transfers(key)
-			return len(list) == before+1 && list[0].State == "completed"
+	t.Run("the main picture by a shortcut, also by another one", func(t *testing.T) {
+		a, e, page := a.in(t), e.in(t), page.In(t)
+		mainByKey(t, a, page, key, "S", 83)
+		options := e.Tab("options.html")
+		options.WaitText("shortcuts", "Alt+Shift+S")
+		options.Front()
+		options.Click("change-shortcuts")
+		list := e.Wait("page", "chrome://extensions/shortcuts")
+		list.run(`chrome.developerPrivate.updateExtensionCommand({extensionId: '` + extensionID + `', commandName: 'save-main', keybinding: 'Alt+Shift+Y'})`)
+		eventually(t, "the change", func() bool {
+			options.Reload()
+			return strings.Contains(options.Text("shortcuts"), "Alt+Shift+Y")
 		})
+		mainByKey(t, a, page, key, "Y", 89)
+	})
+	t.Run("the history says where it was found", func(t *testing.T) {
+		history := e.in(t).Tab(a.URL + "/transfers?q=red")
+		history.WaitTextCSS(`[data-testid="transfer"]`, "A red square")
+		history.WaitTextCSS(`[data-testid="transfer"]`, "Colours of the valley")
+	})
+	t.Run("a script with a key made by hand", func(t *testing.T) { testCurl(t, e.in(t), a.in(t)) })
+}
+
+// mainByKey presses a shortcut on the page and waits until its main picture is saved.
+func mainByKey(t *testing.T, a *app, page *Page, key, letter string, code int64) {
+	t.Helper()
+	page.Front()
+	before := len(a.transfers(key))
+	page.call("to front", chromedp.Func(func(ctx context.Context, c *chromedp.Target) error {
+		for _, typ := range []input.DispatchKeyEventType{input.DispatchKeyEventTypeRawKeyDown, input.DispatchKeyEventTypeKeyUp} {
+			if _, err := cdp.Call(ctx, c, input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: typ, Key: letter, Code: "Key" + letter, WindowsVirtualKeyCode: code, NativeVirtualKeyCode: code, Modifiers: 1 | 8}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	eventually(t, "the picture to be saved", func() bool {
+		list := a.transfers(key)
+		return len(list) == before+1 && list[0].State == "completed"
 	})
 }
 
@@ -193,7 +254,7 @@ func testGrid(t *testing.T, e *extension, a *app, g *gallerySite, page, worker *
 	grid.Shot("grid")
 	eval[bool](grid, `(() => { const min = document.querySelector('[data-testid=min]'); min.value = '600'; min.dispatchEvent(new Event('change')); return true })()`)
 	grid.WaitText("count", "0 of 3 chosen")
-	before := len(a.transfers(key))
+	before, batches := len(a.transfers(key)), strings.Count(a.Log(), `"path":"/api/v1/transfers/batch"`)
 	grid.Click("all")
 	grid.WaitText("count", "3 of 3 chosen")
 	grid.Click("save")
@@ -208,6 +269,9 @@ func testGrid(t *testing.T, e *extension, a *app, g *gallerySite, page, worker *
 		}
 		return done == 3
 	})
+	if n := strings.Count(a.Log(), `"path":"/api/v1/transfers/batch"`) - batches; n != 1 {
+		t.Errorf("they came by %d batches, want one", n)
+	}
 	eventually(t, "one notification for all", func() bool {
 		return strings.Contains(eval[string](worker, `chrome.notifications.getAll().then(n => Object.keys(n).join())`), "batch:")
 	})

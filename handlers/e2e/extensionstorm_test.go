@@ -85,6 +85,20 @@ func TestExtensionHearsNoPage(t *testing.T) {
 	hostile := e.Tab(s.URL)
 	hostile.Allow(".")
 	hostile.WaitTextCSS("#done", "done")
+	// Nor can a script of ours that runs in the page: it is as near to the page as to us.
+	worker.Allow(".")
+	heard := eval[string](worker, `chrome.tabs.query({}).then(async tabs => {
+		const [{ result }] = await chrome.scripting.executeScript({ target: { tabId: tabs.find(t => t.url?.startsWith('`+s.URL+`')).id }, args: ['`+a.sample("meadow.jpg")+`'], func: async sourceUrl => {
+			const answers = []
+			for (const message of [{ do: 'save', requests: [{ sourceUrl }], kind: 'image' }, { do: 'files', files: [{ id: 'x', name: 'x', size: 1, type: '' }] }, { do: 'retry', id: 'x' }, { do: 'pictures', tab: { id: 1 } }, { do: 'resume' }]) {
+				answers.push(await chrome.runtime.sendMessage(message).catch(() => null))
+			}
+			return answers.filter(a => a != null)
+		} })
+		return JSON.stringify(result) })`)
+	if heard != "[]" {
+		t.Errorf("a script in the page was answered %s", heard)
+	}
 	if reached := hostile.textNow("#reached"); reached != "" {
 		t.Errorf("the page reached %s", reached)
 	}

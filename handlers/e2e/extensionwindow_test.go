@@ -74,7 +74,30 @@ func TestExtensionInARealWindow(t *testing.T) {
 		}
 		return false
 	})
+	testGrant(t, e, a, g, page, worker, key)
 	testSidePanel(t, e, a, page, worker, key)
+}
+
+// testGrant answers the one question for a site whose picture only this browser can see.
+func testGrant(t *testing.T, e *extension, a *app, g *gallerySite, page, worker *Page, key string) {
+	member := e.Tab(g.Members) // signs in there
+	member.Allow("401")
+	e.rightClickSave(page, "#elsewhere")
+	eventually(t, "the question", func() bool { return notifications(worker, "site:") == "site:members.localhost" })
+	grant := e.Tab("grant.html?site=members.localhost")
+	grant.Front()
+	grant.Click("allow")
+	e.allowPrompt()
+	if got := a.waitSaved(key, g.Members+"/secret.png"); got.Route != "upload" {
+		t.Errorf("the other site's picture came by %s", got.Route)
+	}
+	member.Close()
+	before := len(a.transfers(key))
+	e.rightClickSave(page, "#elsewhere") // nothing is asked any more
+	eventually(t, "a second one without a question", func() bool {
+		list := a.transfers(key)
+		return len(list) > before && list[0].State == "completed" && items(worker) == 0
+	})
 }
 
 // testSidePanel opens the side panel from the popup and drags a picture out of a link into it.

@@ -6,9 +6,11 @@ import (
 	"image"
 	"image/color"
 	"image/png"
+	"mime"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"path"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -46,14 +48,17 @@ var (
 type gallerySite struct {
 	URL      string // http://127.0.0.1:port
 	Host     string // 127.0.0.1:port, for SKYLIFT_ALLOW_SOURCES
+	Members  string // http://members.localhost:port: the same, as another site that no server finds
 	Secrets  atomic.Int32
 	NoCookie atomic.Int32 // how often the secret was asked for by who is not signed in there
+	Flaky    atomic.Bool  // /flaky.png cannot be had
 	long     []byte       // /long.mp4, for members: more than one piece of the extension's
 }
 
 const galleryPage = `<!doctype html><html lang="en"><meta charset="utf-8"><title>Colours of the valley</title>
 <style>body{margin:0;font:16px sans-serif;background:#fff}img,video{display:block;margin:10px 20px;width:210px;height:150px}p{margin:10px 20px}
 .bg{width:100px;height:50px;background-image:url(/violet.png)}</style>
+<p><a id="elsewhere" href="%[2]s/secret.png">a picture of another site, for members</a></p>
 <img id="red" src="/red.png" alt="A red square">
 <a id="linked" href="/album.html"><img id="orange" src="/orange.png" alt="Orange in a link"></a>
 <img id="secret" src="/secret.png" alt="Only for members">
@@ -67,10 +72,11 @@ const galleryPage = `<!doctype html><html lang="en"><meta charset="utf-8"><title
 func newGallerySite(t *testing.T) *gallerySite {
 	t.Helper()
 	g := &gallerySite{long: bytes.Repeat([]byte("0123456789abcdef"), 11<<16)}
-	open := map[string][]byte{"/red.png": red, "/green.png": green, "/blue.png": blue, "/violet.png": violet, "/orange.png": orange}
+	open := map[string][]byte{"/red.png": red, "/green.png": green, "/blue.png": blue, "/violet.png": violet, "/orange.png": orange,
+		"/clip.mp4": []byte("\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom\x00\x00\x00\x08mdat"), "/tone.mp3": []byte("ID3\x03\x00\x00\x00\x00\x00\x00 a tone")}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if body, ok := open[r.URL.Path]; ok {
-			w.Header().Set("Content-Type", "image/png")
+			w.Header().Set("Content-Type", mime.TypeByExtension(path.Ext(r.URL.Path)))
 			_, _ = w.Write(body)
 			return
 		}
@@ -78,7 +84,13 @@ func newGallerySite(t *testing.T) *gallerySite {
 		case "/":
 			http.SetCookie(w, &http.Cookie{Name: "member", Value: "yes", HttpOnly: true, SameSite: http.SameSiteLaxMode})
 			w.Header().Set("Content-Type", "text/html")
-			fmt.Fprintf(w, galleryPage, g.URL)
+			fmt.Fprintf(w, galleryPage, g.URL, g.Members)
+		case "/flaky.png":
+			if g.Flaky.Load() {
+				http.NotFound(w, r)
+				return
+			}
+			_, _ = w.Write(blue)
 		case "/secret.png", "/long.mp4":
 			if c, err := r.Cookie("member"); err != nil || c.Value != "yes" {
 				g.NoCookie.Add(1)
@@ -100,6 +112,7 @@ func newGallerySite(t *testing.T) *gallerySite {
 	}))
 	t.Cleanup(s.Close)
 	g.URL = s.URL
+	g.Members = strings.Replace(s.URL, "127.0.0.1", "members.localhost", 1)
 	g.Host = strings.TrimPrefix(s.URL, "http://")
 	if _, _, err := net.SplitHostPort(g.Host); err != nil {
 		t.Fatal(err)

@@ -15,7 +15,7 @@ const (
 	firefoxPath  = "/usr/bin/firefox-esr"
 	axePath      = "node_modules/axe-core/axe.min.js"
 
-	aptLine = "apt-get install -y --no-install-recommends chromium firefox-esr xvfb xdotool libnss3-tools fonts-dejavu-core"
+	aptLine = "apt-get install -y --no-install-recommends chromium firefox-esr xvfb xdotool libnss3-tools curl fonts-dejavu-core"
 	npmLine = "npm ci --omit=dev --prefix handlers/e2e"
 )
 
@@ -57,7 +57,7 @@ var (
 )
 
 func missing() string {
-	for _, program := range []string{chromiumPath, firefoxPath, "/usr/bin/Xvfb", "/usr/bin/xdotool"} {
+	for _, program := range []string{chromiumPath, firefoxPath, "/usr/bin/Xvfb", "/usr/bin/xdotool", "/usr/bin/curl"} {
 		if _, err := os.Stat(program); err != nil {
 			return "browser tests need " + program + ": " + aptLine
 		}

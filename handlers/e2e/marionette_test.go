@@ -252,3 +252,20 @@ func (f *firefox) Shot(name string) {
 	}
 	shot(f.t, name, png)
 }
+
+// policy prepares what an organisation sets for the extension.
+func policy(t testing.TB, settings map[string]any) func(profile string) string {
+	return func(profile string) string {
+		managed := need(json.Marshal(map[string]any{"name": "extension@skylift", "description": "tests", "type": "storage", "data": settings}))(t)
+		for _, home := range []string{".mozilla", ".config/mozilla"} { // where Firefox looks depends on its age
+			dir := filepath.Join(profile, home, "managed-storage")
+			if err := os.MkdirAll(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, "extension@skylift.json"), managed, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return ""
+	}
+}
