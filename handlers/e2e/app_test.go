@@ -59,8 +59,8 @@ func startAt(t testing.TB, listen string, env ...string) *app {
 	a.run(listen)
 	t.Cleanup(func() {
 		a.Kill()
-		if strings.Contains(a.Log(), `"path":"/csp-report"`) {
-			t.Error("a browser reported that the Content-Security-Policy stopped something")
+		if n := a.policyReports(); n > 0 {
+			t.Errorf("browsers reported %d times that the Content-Security-Policy stopped something", n)
 		}
 		if t.Failed() {
 			t.Logf("the end of skylift's log:\n%s", lastLines(a.Log(), 60))
@@ -68,6 +68,15 @@ func startAt(t testing.TB, listen string, env ...string) *app {
 	})
 	return a
 }
+
+// policyReports counts what browsers reported. A stand-in on another address gives thumbnails by
+// http, which the policy stops: Microsoft's come by https.
+func (a *app) policyReports() int {
+	log := a.Log()
+	return strings.Count(log, `"path":"/csp-report"`) - len(thumbnails.FindAllString(log, -1))
+}
+
+var thumbnails = regexp.MustCompile(`"path":"/transfers/\w+/thumbnail","status":302`)
 
 func lastLines(text string, n int) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
