@@ -103,8 +103,13 @@ func stateWords(t transfer.Transfer) (string, views.Tone) {
 
 // routes and whys say who moves the bytes, and why the first way was left.
 var (
-	routeText = map[transfer.Route]string{
+	routeText = map[transfer.Route]string{ // while it runs
 		transfer.Native: "OneDrive fetches it itself",
+		transfer.Relay:  "This server carries it",
+		transfer.Upload: "Your browser hands it over",
+	}
+	routeDone = map[transfer.Route]string{
+		transfer.Native: "OneDrive fetched it itself",
 		transfer.Relay:  "Carried by this server",
 		transfer.Upload: "Handed over by your browser",
 	}
@@ -131,6 +136,14 @@ func routeWords(t transfer.Transfer) (route, why string) {
 	}
 	if w, ok := whyText[t.RouteReason]; ok {
 		why = "because " + w
+	}
+	switch {
+	case t.State == transfer.Completed:
+		return routeDone[t.Route], why
+	case t.State.Final() && t.Route == transfer.Native: // begun, and came to nothing
+		return "OneDrive was to fetch it itself", why
+	case t.State.Final():
+		return routeDone[t.Route], why
 	}
 	return routeText[t.Route], why
 }

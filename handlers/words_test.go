@@ -118,3 +118,23 @@ func TestEveryStateHasWordsAndATone(t *testing.T) {
 		t.Errorf("a data: URL links to %q as %q", inline.Link, inline.Source)
 	}
 }
+
+// A row that is over speaks of its route in the past.
+func TestTheRouteIsToldInItsTime(t *testing.T) {
+	for _, tt := range []struct {
+		state transfer.State
+		route transfer.Route
+		want  string
+	}{
+		{transfer.NotStarted, transfer.Upload, ""},
+		{transfer.InProgress, transfer.Native, "OneDrive fetches it itself"}, {transfer.Completed, transfer.Native, "OneDrive fetched it itself"},
+		{transfer.Failed, transfer.Native, "OneDrive was to fetch it itself"}, {transfer.Cancelled, transfer.Native, "OneDrive was to fetch it itself"},
+		{transfer.InProgress, transfer.Relay, "This server carries it"}, {transfer.Waiting, transfer.Relay, "This server carries it"},
+		{transfer.Completed, transfer.Relay, "Carried by this server"}, {transfer.Failed, transfer.Relay, "Carried by this server"},
+		{transfer.Waiting, transfer.Upload, "Your browser hands it over"}, {transfer.Completed, transfer.Upload, "Handed over by your browser"},
+	} {
+		if got, _ := routeWords(transfer.Transfer{State: tt.state, Route: tt.route}); got != tt.want {
+			t.Errorf("%s %s: %q; want %q", tt.state, tt.route, got, tt.want)
+		}
+	}
+}

@@ -55,11 +55,11 @@ func galleryRows() []Row {
 
 	relay := row("relay", "a film with a name that is so long that it has to be broken somewhere in the middle of it.mp4", "inProgress", "Saving", Running)
 	relay.Icon, relay.Cancel = "film", true
-	relay.Route, relay.Why = "Carried by this server", "because OneDrive does not fetch for work accounts"
+	relay.Route, relay.Why = "This server carries it", "because OneDrive does not fetch for work accounts"
 	relay.Progress = &Progress{Percent: "62.3", Amount: "640 MB of 1.0 GB", Speed: "12 MB/s", Left: "about 32 seconds left"}
 
 	checking := row("checking", "tabby.jpg", "inProgress", "Checking", Running)
-	checking.Route, checking.Cancel, checking.Progress = "Carried by this server", true, &Progress{Percent: "100", Amount: "183 kB of 183 kB"}
+	checking.Route, checking.Cancel, checking.Progress = "This server carries it", true, &Progress{Percent: "100", Amount: "183 kB of 183 kB"}
 
 	throttled := row("throttled", "tabby.jpg", "waiting", "Waiting", Resting)
 	throttled.Cancel = true
@@ -70,7 +70,7 @@ func galleryRows() []Row {
 	signIn.Problem = &Notice{What: "Microsoft asks you to sign in again.", Do: "Then it goes on by itself.", Link: &Link{"Sign in", "/auth/login"}}
 
 	saved := row("saved", "tabby.jpg", "completed", "Saved", Good)
-	saved.Size, saved.Route, saved.Open = "183 kB", "OneDrive fetches it itself", "https://onedrive.example/tabby"
+	saved.Size, saved.Route, saved.Open = "183 kB", "OneDrive fetched it itself", "https://onedrive.example/tabby"
 	saved.Page, saved.PageLink = "A page about cats", "https://cats.example/"
 	saved.Undo, saved.Remove = true, true
 

@@ -17,7 +17,7 @@ import (
 // From every account and by every way, the file arrives with the same bytes.
 func TestEveryWayArrives(t *testing.T) {
 	t.Parallel()
-	for login, want := range map[string]string{robin: "OneDrive fetches it itself", kim: "Carried by this server", alex: "Carried by this server"} {
+	for login, want := range map[string]string{robin: "OneDrive fetched it itself", kim: "Carried by this server", alex: "Carried by this server"} {
 		name, _, _ := strings.Cut(login, "@")
 		t.Run("an address by "+name, func(t *testing.T) {
 			a, p := signedIn(t, login)

@@ -102,6 +102,9 @@ func (d *drive) accept(j *job, in *intake, mime string, now time.Time) (it *item
 	case conflictFail:
 		behavior = conflictFail
 	}
+	if there := parent.children[nameKey(j.name)]; there != nil && d.locked(there) {
+		return nil, "The item is locked"
+	}
 	it, _, e := d.store(parent, j.name, behavior, in.blob(), mime, now)
 	if e != nil && e.status == 409 {
 		return nil, "An item called " + j.name + " is already there"

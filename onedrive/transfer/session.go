@@ -25,8 +25,10 @@ func (r *saving) spool(ctx context.Context, res *resource, body io.Reader) (Next
 	os.Remove(f.Name())
 	w := &spoolWriter{s: r.s, f: f}
 	defer w.release()
-	size, err := io.CopyBuffer(w, body, make([]byte, 128<<10))
+	size, err := io.CopyBuffer(w, body, make([]byte, spoolStep))
 	switch {
+	case errors.Is(err, errSpoolFull) && w.n+spoolStep > r.s.opt.MaxSpool:
+		return r.fail(ctx, codeSourceTooLarge, "") // it would not fit if it were alone
 	case errors.Is(err, errSpoolFull):
 		return r.park(Offline, time.Minute)
 	case err != nil:
@@ -48,6 +50,9 @@ func (r *saving) spool(ctx context.Context, res *resource, body io.Reader) (Next
 	res.size = size
 	return r.beginSession(ctx, res, f, func() {})
 }
+
+// spoolStep is how many bytes are written at once.
+const spoolStep = 128 << 10
 
 var errSpoolFull = errors.New("no room to spool")
 

@@ -161,7 +161,8 @@ func (w *world) drive(t testing.TB, tr *Transfer) *Transfer {
 	return w.driveWith(t, tr, func() error { return nil })
 }
 
-func (w *world) driveWith(t testing.TB, tr *Transfer, keep func() error) *Transfer {
+// driveWith has the store's part, and calls seen after each step.
+func (w *world) driveWith(t testing.TB, tr *Transfer, keep func() error, seen ...func()) *Transfer {
 	t.Helper()
 	failed := 0
 	for range 400 {
@@ -170,6 +171,9 @@ func (w *world) driveWith(t testing.TB, tr *Transfer, keep func() error) *Transf
 			if failed++; failed > 8 {
 				t.Fatalf("step: %v (%+v)", err, tr)
 			}
+		}
+		for _, f := range seen {
+			f()
 		}
 		if tr.State.Final() || tr.State == Waiting && (tr.Reason == SignInRequired || tr.Reason == ClientBytes || tr.Reason == OneDriveFull) {
 			return tr

@@ -1,0 +1,298 @@
+package transfer
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"skylift/onedrive"
+	"skylift/onedrive/fakegraph"
+)
+
+// Whatever shape Microsoft gives an answer (microsoft.md §2 and §4.4), the file arrives once and whole.
+func TestEveryShapeOfMicrosoftsAnswers(t *testing.T) {
+	type conduct = func(*fakegraph.Conduct)
+	shapes := map[string]conduct{
+		"the clash of names early":     func(c *fakegraph.Conduct) { c.EarlyConflict = true },
+		"a session that dies early":    func(c *fakegraph.Conduct) { c.UploadExpires = time.Second },
+		"a key that dies early":        func(c *fakegraph.Conduct) { c.TokenExpires = time.Second },
+		"a small limit for simple PUT": func(c *fakegraph.Conduct) { c.PutLimit = 4 << 20 },
+		"no quota":                     func(c *fakegraph.Conduct) { c.HideQuota = true },
+		"native honours the conflict":  func(c *fakegraph.Conduct) { c.NativeConflict = "honour" },
+		"native fails on a conflict":   func(c *fakegraph.Conduct) { c.NativeConflict = "fail" },
+	}
+	for _, s := range fakegraph.Completions {
+		shapes["completed as "+s] = func(c *fakegraph.Conduct) { c.Completion = s }
+	}
+	for _, s := range fakegraph.Failures {
+		shapes["failed as "+s] = func(c *fakegraph.Conduct) { c.Temper, c.Failure = "retired202", s }
+	}
+	for _, s := range fakegraph.Alives {
+		shapes["alive as "+s] = func(c *fakegraph.Conduct) { c.Slow, c.Alive = 64<<10, s }
+	}
+	for _, s := range fakegraph.Missings {
+		shapes["missing as "+s] = func(c *fakegraph.Conduct) { c.Missing = s }
+	}
+	for name, change := range shapes {
+		t.Run(name, func(t *testing.T) {
+			for _, login := range []string{robin, kim, alex} {
+				for _, path := range []string{"/tabby.jpg", "/large.bin", "/drops.bin"} {
+					c := cell{kind: kindOfPath(path), temper: temper{login: login, change: func(c *fakegraph.Conduct) { change(c) }}}
+					if login != robin && strings.HasPrefix(name, "failed") {
+						continue // its temper is retired or work already
+					}
+					synctest.Test(t, func(t *testing.T) {
+						r := c.run(t)
+						if r.check(t, c); r.tr.State != Completed {
+							t.Errorf("%s of %s: %s %+v", path, login, r.end(), r.tr.Failure)
+						}
+					})
+				}
+			}
+		})
+	}
+}
+
+// What SKYLIFT_NATIVE says is done: always asks a OneDrive that has refused again, never asks none.
+func TestNativeAlwaysAndNever(t *testing.T) {
+	for _, tt := range []struct {
+		mode, login string
+		asked       int // of three transfers
+		route       Route
+		why         string
+	}{
+		{"auto", robin, 3, Native, ""}, {"always", robin, 3, Native, ""}, {"never", robin, 0, Relay, reasonNever},
+		{"auto", kim, 1, Relay, reasonRefused}, {"always", kim, 3, Relay, reasonRefused}, {"never", kim, 0, Relay, reasonNever},
+		{"always", alex, 0, Relay, reasonWork},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorldInABubble(t, nil, func(o *SaverOptions, _ *SourceOptions) { o.Native = tt.mode })
+			for range 3 {
+				tr := w.drive(t, w.ask(t, tt.login, Request{SourceURL: "/tabby.jpg"}))
+				if w.check(t, tr, "", tabby); tr.Route != tt.route || tr.RouteReason != tt.why {
+					t.Errorf("%s of %s: by %s (%s)", tt.mode, tt.login, tr.Route, tr.RouteReason)
+				}
+			}
+			if got := w.ms.Counts()["postSourceUrl"]; got != tt.asked {
+				t.Errorf("%s of %s: asked %d times; want %d", tt.mode, tt.login, got, tt.asked)
+			}
+		})
+	}
+}
+
+// A byte that turns on its way to OneDrive is noticed by the hash, and the wrong file does not stay.
+func TestATurnedByteIsNoticed(t *testing.T) {
+	for _, path := range []string{"/tabby.jpg", "/large.bin"} {
+		synctest.Test(t, func(t *testing.T) {
+			turn := func(r *http.Request) error {
+				if phase := phaseOf(r); phase == fakegraph.PhasePut || phase == fakegraph.PhaseFragmentMiddle {
+					body, _ := io.ReadAll(r.Body)
+					body[len(body)/2] ^= 1
+					r.Body = io.NopCloser(bytes.NewReader(body))
+				}
+				return nil
+			}
+			w := newWorldInABubble(t, turn, func(o *SaverOptions, _ *SourceOptions) { o.Buffers = 2 << 20 })
+			tr := w.drive(t, w.ask(t, kim, Request{SourceURL: path}))
+			if tr.State != Failed || tr.Failure.Code != codeSizeMismatch {
+				t.Errorf("%s: %s %+v", path, tr.State, tr.Failure)
+			}
+			if files := w.ms.Files(kim); len(files) != 0 {
+				t.Errorf("%s: left %v", path, files)
+			}
+		})
+	}
+}
+
+// Spool files have a bound together; what can never fit is said to be too large, not tried for ever.
+func TestSpoolingIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorldInABubble(t, nil, func(o *SaverOptions, _ *SourceOptions) { o.MaxSpool = 6 << 20 })
+		var all sync.WaitGroup
+		for range 3 { // each alone fits
+			tr := w.ask(t, kim, Request{SourceURL: "/chunkedlarge.bin"})
+			all.Go(func() { w.drive(t, tr); w.check(t, tr, "", large) })
+		}
+		all.Wait()
+		if n := w.saver.spooled.Load(); n != 0 {
+			t.Errorf("%d bytes are still counted", n)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorldInABubble(t, nil, func(o *SaverOptions, _ *SourceOptions) { o.MaxSpool = 2 << 20 })
+		tr := w.drive(t, w.ask(t, kim, Request{SourceURL: "/chunkedlarge.bin"}))
+		if tr.State != Failed || tr.Failure.Code != codeSourceTooLarge {
+			t.Errorf("%s %s %+v", tr.State, tr.Reason, tr.Failure)
+		}
+	})
+}
+
+// No host is asked for more than its share at once, and no user has more than theirs.
+func TestStreamsAreSharedFairly(t *testing.T) {
+	for _, tt := range []struct {
+		what   string
+		change func(*SourceOptions)
+		most   int64
+	}{
+		{"a host", func(o *SourceOptions) { o.PerHost, o.PerUser = 2, 100 }, 2},
+		{"a user", func(o *SourceOptions) { o.PerHost, o.PerUser = 100, 3 }, 3},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorldInABubble(t, nil, func(_ *SaverOptions, o *SourceOptions) { tt.change(o) })
+			var now, most atomic.Int64
+			w.web.mux.HandleFunc("/leisurely.bin", func(rw http.ResponseWriter, r *http.Request) {
+				if n := now.Add(1); n > most.Load() {
+					most.Store(n)
+				}
+				time.Sleep(time.Second)
+				now.Add(-1)
+				w.web.serve(rw, r, middle)
+			})
+			var all sync.WaitGroup
+			for range 12 {
+				tr := w.ask(t, kim, Request{SourceURL: "/leisurely.bin"})
+				all.Go(func() { w.drive(t, tr); w.check(t, tr, "", middle) })
+			}
+			all.Wait()
+			if got := most.Load(); got != tt.most {
+				t.Errorf("%s: %d at once; want %d", tt.what, got, tt.most)
+			}
+		})
+	}
+}
+
+// Folders of other drives are targets like one's own: a shared folder behind a shortcut, and a
+// library, which is a drive that is named.
+func TestOtherDrivesAreTargets(t *testing.T) {
+	for _, path := range []string{"/tabby.jpg", "/large.bin"} {
+		content := kindOfPath(path).content
+		w := newWorld(t)
+		for child, err := range w.ms.Client(t, kim).Children(t.Context(), onedrive.Ref{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if child.RemoteItem == nil {
+				continue
+			}
+			r := Request{SourceURL: path, Folder: FolderOf(child)}
+			tr := w.drive(t, w.ask(t, kim, r))
+			if tr.State != Completed || w.count(robin, content) != 1 || w.count(kim, content) != 0 {
+				t.Errorf("%s into a shared folder: %s %+v", path, tr.State, tr.Failure)
+			}
+			if err := w.saver.Undo(t.Context(), *tr); err != nil || w.count(robin, content) != 0 {
+				t.Errorf("undo there: %v", err)
+			}
+		}
+		client := w.ms.Client(t, alex)
+		drive, err := client.Drive(t.Context(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		made, _, err := client.CreateFolder(t.Context(), onedrive.Ref{DriveID: drive.ID}, "Library")
+		if err != nil {
+			t.Fatal(err)
+		}
+		tr := w.drive(t, w.ask(t, alex, Request{SourceURL: path, FolderID: made.ID, DriveID: drive.ID}))
+		w.check(t, tr, path[1:], content)
+		if _, ok := w.ms.Content(alex, "/Library"+path); !ok {
+			t.Errorf("%s is not in the library's folder", path)
+		}
+	}
+}
+
+// A client's bytes go the same way whichever instance takes them, and two that bring the same piece
+// at once make one file.
+func TestReceiveOverTwoInstances(t *testing.T) {
+	w := newWorld(t, func(o *SaverOptions, _ *SourceOptions) { o.Buffers = 2 << 20 })
+	store, id := receiving(t, w, Request{Name: "film.bin"})
+	first := w.saver
+	w.restart(t)
+	savers := []*Saver{first, w.saver}
+	const piece = 1 << 20
+	var tr Transfer
+	for at := 0; at < len(large); at += piece {
+		end := min(at+piece, len(large))
+		send := func(s *Saver) (Transfer, error) {
+			return s.Receive(t.Context(), store, ownerKim, id, Content{
+				Offset: int64(at), Length: int64(end - at), Total: int64(len(large)), Body: bytes.NewReader(large[at:end])})
+		}
+		if at/piece == 2 { // both at once
+			var wg sync.WaitGroup
+			for _, s := range savers {
+				wg.Go(func() {
+					var misplaced *RangeError
+					if _, err := send(s); err != nil && !errors.As(err, &misplaced) && !errors.Is(err, ErrNotPossible) && !errors.Is(err, ErrConflict) {
+						t.Errorf("both at once: %v", err)
+					}
+				})
+			}
+			wg.Wait()
+			now, err := store.Get(t.Context(), ownerKim, id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if *now.BytesTransferred != int64(end) {
+				t.Fatalf("after both: %d bytes; want %d", *now.BytesTransferred, end)
+			}
+			continue
+		}
+		var err error
+		if tr, err = send(savers[at/piece%2]); err != nil {
+			t.Fatalf("piece at %d: %v", at, err)
+		}
+	}
+	w.check(t, &tr, "film.bin", large)
+	if n := w.count(kim, large); n != 1 {
+		t.Errorf("%d files", n)
+	}
+}
+
+// What becomes of a taken name is the same for a client's bytes as on the other routes.
+func TestConflictsOfAClientsBytes(t *testing.T) {
+	for _, content := range [][]byte{tabby, large} {
+		for behavior, want := range map[onedrive.ConflictBehavior]string{onedrive.Rename: "a 2.bin", onedrive.Replace: "a.bin", onedrive.Fail: ""} {
+			w := newWorld(t)
+			w.ms.PutFile(kim, "/a.bin", []byte("older"))
+			store, id := receiving(t, w, Request{Name: "a.bin", ConflictBehavior: behavior})
+			tr, err := w.saver.Receive(t.Context(), store, ownerKim, id, Content{Total: int64(len(content)), Body: bytes.NewReader(content)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			old, _ := w.ms.Content(kim, "/a.bin")
+			if want == "" {
+				if tr.State != Failed || tr.Failure.Code != "nameAlreadyExists" || string(old) != "older" {
+					t.Errorf("%s: %s %+v", behavior, tr.State, tr.Failure)
+				}
+				continue
+			}
+			if w.check(t, &tr, want, content); behavior == onedrive.Rename && string(old) != "older" {
+				t.Errorf("%s: the older file is gone", behavior)
+			}
+		}
+	}
+}
+
+// A file that is open elsewhere (423) is waited for and then replaced, on each route.
+func TestALockedFileIsWaitedFor(t *testing.T) {
+	for _, tt := range []struct{ login, path string }{{robin, "/tabby.jpg"}, {kim, "/tabby.jpg"}, {kim, "/large.bin"}, {alex, "/large.bin"}} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorldInABubble(t, nil)
+			w.ms.PutFile(tt.login, tt.path, []byte("older"))
+			w.ms.SetConduct(tt.login, func(c *fakegraph.Conduct) { c.Locked = tt.path[1:] })
+			waited := false
+			time.AfterFunc(10*time.Minute, func() { w.ms.SetConduct(tt.login, func(c *fakegraph.Conduct) { c.Locked = "" }) })
+			tr := w.ask(t, tt.login, Request{SourceURL: tt.path, ConflictBehavior: onedrive.Replace})
+			w.driveWith(t, tr, func() error { return nil }, func() { waited = waited || tr.Reason == Locked })
+			if w.check(t, tr, tt.path[1:], kindOfPath(tt.path).content); !waited {
+				t.Errorf("%s of %s did not wait", tt.path, tt.login)
+			}
+		})
+	}
+}
