@@ -168,7 +168,7 @@ func waitingNotice(t transfer.Transfer, now time.Time) *views.Notice {
 	default:
 		n.What = "Waiting its turn."
 	}
-	if d := t.Due.Sub(now); d > 5*time.Second {
+	if d := t.Due.Sub(now); d > 5*time.Second && t.Reason != transfer.ClientBytes { // that is when it is given up
 		n.Did = "Next try in " + durationText(d) + "."
 	}
 	return &n

@@ -138,3 +138,14 @@ func TestTheRouteIsToldInItsTime(t *testing.T) {
 		}
 	}
 }
+
+// What waits for a browser has no next try of its own: the time that is known is when it is given up.
+func TestWaitingForABrowserNamesNoNextTry(t *testing.T) {
+	now := time.Now()
+	for reason, want := range map[transfer.Reason]string{transfer.ClientBytes: "", transfer.Throttled: "Next try in about 2 minutes."} {
+		n := waitingNotice(transfer.Transfer{State: transfer.Waiting, Reason: reason, Due: now.Add(2 * time.Minute)}, now)
+		if (n.Did == "") != (want == "") {
+			t.Errorf("%s: %q", reason, n.Did)
+		}
+	}
+}

@@ -60,6 +60,24 @@ func TestEveryWayArrives(t *testing.T) {
 		p.FullShot("dropped")
 		wantContent(t, a, robin, "/holiday snap.png", picture)
 	})
+	t.Run("a picture dropped while OneDrive asks for a pause", func(t *testing.T) {
+		p := p.with(t)
+		file := filepath.Join(t.TempDir(), "patient.png")
+		if err := os.WriteFile(file, picture, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		control := p.Tab("about:blank")
+		control.dial(a, robin, "apply", map[string]string{"throttled": "on"})
+		p.Front()
+		p.dropFile("#urls", file)
+		p.WaitState("patient.png", "waiting")
+		p.FullShot("waits")
+		control.Front()
+		control.dial(a, robin, "apply", map[string]string{"throttled": "off"})
+		p.Front()
+		p.WaitFinal("patient.png", "completed")
+		wantContent(t, a, robin, "/patient.png", picture)
+	})
 	t.Run("a data: address", func(t *testing.T) {
 		p := p.with(t)
 		dot := fetch(t, a.sample("dot.webp"))

@@ -11,6 +11,8 @@ import (
 	"image/color"
 	"image/jpeg"
 	"image/png"
+	"io"
+	"log"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -68,6 +70,7 @@ func newWorldWith(t testing.TB, o fakegraph.Options, change ...func(*SaverOption
 // any, spoils requests to Microsoft before they leave.
 func newWorldInABubble(t testing.TB, spoil func(*http.Request) error, change ...func(*SaverOptions, *SourceOptions)) *world {
 	t.Helper()
+	log.SetOutput(io.Discard) // net/http tells of each answer that a fault spoils
 	net := newWire()
 	l := net.listen()
 	way := spoiled{net.transport(t), spoil}

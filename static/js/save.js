@@ -51,8 +51,48 @@
     const answer = await fetch('/api/v1/transfers', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(order) });
     const body = await answer.json();
     if (!answer.ok) throw new Error([body.title, body.detail, body.advice].filter(Boolean).join(' '));
-    const put = await fetch(answer.headers.get('Location') + '/content', { method: 'PUT', headers: { 'Content-Type': file.type || 'application/octet-stream' }, body: file });
-    if (!put.ok) throw new Error((await put.json()).title);
+    await send(answer.headers.get('Location'), file);
+  }
+
+  /** Sends the bytes until the server has them all. OneDrive may ask for a pause, a line may break:
+   * then what is missing is sent again, for as long as the page is open. @param {string} transfer its address @param {File} file */
+  async function send(transfer, file) {
+    for (let at = 0, wait = 1; ; wait = Math.min(2 * wait, 60)) {
+      const now = await put(transfer, file, at) ?? await look(transfer);
+      if (now && (now.state !== 'waiting' || now.reason !== 'clientBytes')) return;
+      const next = now?.bytesTransferred ?? at;
+      if (next > at) wait = 1;
+      at = next;
+      await new Promise((resolve) => setTimeout(resolve, 1000 * wait));
+    }
+  }
+
+  /** The transfer as it is after the bytes from at on; null when they did not get through.
+   * @param {string} transfer @param {File} file @param {number} at */
+  async function put(transfer, file, at) {
+    const headers = { 'Content-Type': file.type || 'application/octet-stream' };
+    if (at > 0) headers['Content-Range'] = `bytes ${at}-${file.size - 1}/${file.size}`;
+    try {
+      const answer = await fetch(transfer + '/content', { method: 'PUT', headers, body: file.slice(at) });
+      if (answer.ok) return await answer.json();
+      if ([409, 416, 429].includes(answer.status) || answer.status >= 500) return null;
+      throw Object.assign(new Error((await answer.json()).title), { final: true });
+    } catch (e) {
+      if (e.final) throw e;
+      return null;
+    }
+  }
+
+  /** The transfer as the server has it; null when it cannot be asked. One that is gone is over.
+   * @param {string} transfer */
+  async function look(transfer) {
+    try {
+      const answer = await fetch(transfer);
+      if (answer.status === 404) return { state: 'cancelled' };
+      return answer.ok ? await answer.json() : null;
+    } catch {
+      return null;
+    }
   }
 
   /** @param {File[]} files */
