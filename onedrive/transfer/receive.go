@@ -63,7 +63,8 @@ func (s *Saver) Receive(ctx context.Context, store *Store, owner, id string, c C
 		return t, err
 	}
 	r := &saving{s: s, t: &t, client: client, progress: func() {}}
-	r.keep = func() error { return store.overtake(ctx, &t) }
+	at := standing(&t)
+	r.keep = func() error { return store.overtake(ctx, &t, &at) }
 	if t.ContentType == "" {
 		t.ContentType = mediaType(c.ContentType)
 	}
@@ -71,15 +72,35 @@ func (s *Saver) Receive(ctx context.Context, store *Store, owner, id string, c C
 	if err := r.receive(ctx, c); err != nil {
 		return t, err
 	}
-	return t, store.overtake(context.WithoutCancel(ctx), &t)
+	return t, store.overtake(context.WithoutCancel(ctx), &t, &at)
+}
+
+// standing is how far a client's bytes have come, to notice another request that brings them too.
+func standing(t *Transfer) mark {
+	m := mark{t.Work.UploadURL, t.Work.PostedAt.UnixNano(), len(t.Work.Inline), 0}
+	if t.BytesTransferred != nil {
+		m.bytes = *t.BytesTransferred
+	}
+	return m
+}
+
+type mark struct {
+	session onedrive.SecretURL
+	posted  int64
+	held    int
+	bytes   int64
 }
 
 // overtake stores t although somebody else changed it meanwhile: the runner parks a new upload
 // while its bytes are coming in already, and the bytes' way is what counts. A transfer that has
-// ended stays ended.
-func (s *Store) overtake(ctx context.Context, t *Transfer) error {
+// ended stays ended, and one whose bytes another request has brought on since at is that one's,
+// also at another instance: ErrNotPossible.
+func (s *Store) overtake(ctx context.Context, t *Transfer, at *mark) error {
 	for range 5 {
 		err := s.Update(ctx, t)
+		if err == nil {
+			*at = standing(t)
+		}
 		if !errors.Is(err, ErrConflict) {
 			return err
 		}
@@ -87,7 +108,7 @@ func (s *Store) overtake(ctx context.Context, t *Transfer) error {
 		if err != nil {
 			return err
 		}
-		if now.State.Final() {
+		if now.State.Final() || standing(&now) != *at {
 			return ErrNotPossible
 		}
 		t.Revision = now.Revision
@@ -202,7 +223,7 @@ func (r *saving) receivePiece(ctx context.Context, c Content, body *clientBody) 
 		}
 		if at == 0 && t.Work.UploadURL == "" {
 			r.nameFromBytes(buf)
-			if next, over, err := r.openSession(ctx); over {
+			if next, over, err := r.openSession(ctx); over || err != nil {
 				return r.received(ctx, next, err)
 			}
 		}
@@ -256,7 +277,11 @@ func (r *saving) openSession(ctx context.Context) (Next, bool, error) {
 		}
 		t.Work.UploadURL, t.Work.SessionEnds = session.URL, session.Expires
 		t.Work.PostedAt, t.Work.Sum = r.s.opt.Now(), ""
-		return Next{}, false, r.keep()
+		if err := r.keep(); err != nil {
+			r.dropSession(ctx)
+			return Next{}, true, err
+		}
+		return Next{}, false, nil
 	}
 	next, err := r.fail(ctx, "nameAlreadyExists", "")
 	return next, true, err

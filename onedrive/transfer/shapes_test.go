@@ -254,6 +254,39 @@ func TestReceiveOverTwoInstances(t *testing.T) {
 	}
 }
 
+// Two requests that bring a whole file at once, each to another instance, make one file.
+func TestTwoInstancesGetTheSameFileAtOnce(t *testing.T) {
+	for _, content := range [][]byte{tabby, large} {
+		w := newWorld(t)
+		store, id := receiving(t, w, Request{Name: "film.bin"})
+		savers := []*Saver{w.saver, nil}
+		w.restart(t)
+		savers[1] = w.saver
+		var all sync.WaitGroup
+		var taken atomic.Int64
+		for _, s := range savers {
+			all.Go(func() {
+				_, err := s.Receive(t.Context(), store, ownerKim, id, Content{Total: int64(len(content)), Body: bytes.NewReader(content)})
+				switch {
+				case err == nil:
+					taken.Add(1)
+				case !errors.Is(err, ErrNotPossible):
+					t.Errorf("both at once: %v", err)
+				}
+			})
+		}
+		all.Wait()
+		tr, err := store.Get(t.Context(), ownerKim, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.check(t, &tr, "", content)
+		if n := w.count(kim, content); n != 1 || w.ms.Uploads(kim) != 0 {
+			t.Errorf("%d files, %d sessions; %d were taken", n, w.ms.Uploads(kim), taken.Load())
+		}
+	}
+}
+
 // What becomes of a taken name is the same for a client's bytes as on the other routes.
 func TestConflictsOfAClientsBytes(t *testing.T) {
 	for _, content := range [][]byte{tabby, large} {
