@@ -53,6 +53,54 @@ func TestSkyliftCanBeInstalled(t *testing.T) {
 	}
 }
 
+// No share sheet can be pressed here. The form that the system would send is made from what the
+// web manifest says, so a field of another name in one of them shows.
+func TestWhatAShareSheetSendsArrives(t *testing.T) {
+	a, p := signedIn(t, robin)
+	share := func(values string) {
+		t.Helper()
+		p.Open(a.URL + "/settings")
+		eval[bool](p, `(async () => {
+			const { share_target: target } = await (await fetch('/manifest.webmanifest')).json();
+			const form = Object.assign(document.createElement('form'), { action: target.action, method: target.method, enctype: target.enctype });
+			const shared = `+values+`;
+			for (const [what, name] of Object.entries(target.params)) {
+				if (!shared[what]) continue;
+				const field = Object.assign(document.createElement('input'), { name: what === 'files' ? name[0].name : name });
+				if (what === 'files') {
+					const data = new DataTransfer();
+					shared.files.forEach((f) => data.items.add(f));
+					field.type = 'file';
+					field.multiple = true;
+					field.files = data.files;
+				} else field.value = shared[what];
+				form.append(field);
+			}
+			document.body.append(form);
+			setTimeout(() => form.submit());
+			return true;
+		})()`)
+	}
+	share(`{ title: 'Two', files: [new File(['the first'], 'one.txt', { type: 'text/plain' }), new File([new Uint8Array(300000)], 'two.jpg', { type: 'image/jpeg' })] }`)
+	p.WaitFinal("one.txt", "completed")
+	p.WaitFinal("two.jpg", "completed")
+	if one, two := a.Drive(robin).WaitFile("/one.txt"), a.Drive(robin).WaitFile("/two.jpg"); string(one) != "the first" || len(two) != 300000 {
+		t.Errorf("arrived: %q and %d bytes", one, len(two))
+	}
+	share(`{ title: 'Meadow', text: 'look ` + a.sample("meadow.jpg") + `' }`)
+	p.WaitURL("/save?")
+	p.WaitCSS("#urls")
+	if got := eval[string](p, `document.getElementById('urls').value`); got != a.sample("meadow.jpg") {
+		t.Errorf("the form holds %q", got)
+	}
+	p.Axe()
+	p.Shot("shared-link")
+	p.Open(a.URL + "/")
+	if n := p.Count("transfer"); n != 2 {
+		t.Errorf("%d transfers, want the 2 files: a shared link is saved when the person says so", n)
+	}
+}
+
 func TestSaveButtonOnAForeignPage(t *testing.T) {
 	s := newFramedSite(t, "", nil)
 	browser := s.ca.ownBrowser(cookiesBlocked)
