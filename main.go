@@ -215,7 +215,7 @@ func (a *app) signIn(ctx context.Context, keys *auth.Keyring) (*handlers.Options
 func (a *app) saving(ctx context.Context, keys *auth.Keyring, o *handlers.Options) (err error) {
 	// Not with ctx: what runs is stored and handed over after the signal to stop; close ends it.
 	a.store, err = transfer.OpenStore(context.WithoutCancel(ctx), a.node.JetStream(), a.node.Conn(), transfer.StoreOptions{
-		Replicas: a.node.Replicas(), Shared: a.node.Shared(), Sealer: keys, Retention: a.Retention, Space: a.node.Space, Ended: a.meters.ended,
+		Replicas: a.node.Replicas(), Sealer: keys, Retention: a.Retention, Space: a.node.Space, Ended: a.meters.ended,
 	})
 	if err != nil {
 		return fmt.Errorf("open the transfers: %w", err)

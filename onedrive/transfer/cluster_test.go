@@ -133,7 +133,7 @@ func (c *cluster) join(name string, m *microsoft, ttl time.Duration) *instance {
 		if node, err = natsd.Start(natsd.Options{URL: c.url()}); err != nil {
 			return false
 		}
-		if store, err = transfer.OpenStore(context.Background(), node.JetStream(), node.Conn(), transfer.StoreOptions{Shared: true, Replicas: node.Replicas()}); err != nil {
+		if store, err = transfer.OpenStore(context.Background(), node.JetStream(), node.Conn(), transfer.StoreOptions{Replicas: node.Replicas()}); err != nil {
 			_ = node.Close(context.Background())
 		}
 		return err == nil

@@ -43,8 +43,7 @@ type record struct {
 	expected int64 // the key's revision must be this; -1: any
 	ttl      time.Duration
 	ending   ending
-	remove   bool      // a delete marker
-	t        *Transfer // what value says, for who watches; nil: value is opened for them
+	remove   bool // a delete marker
 }
 
 // write is a set of records that are stored together or not at all.
@@ -73,9 +72,6 @@ type committer struct {
 	ctx   context.Context
 	ended chan struct{}
 	at    func(point string) // a test kills the process at a named point; else nil
-
-	landed func(ws []*write, last uint64) // told of what was stored, in the order of the revisions; may be nil
-	doubt  func()                         // told that something may have been stored; may be nil
 
 	// The rest belongs to run.
 	inbox   string
@@ -250,9 +246,6 @@ func (c *committer) land(f *flight) {
 	c.pass("write.after")
 	switch {
 	case err == nil:
-		if c.landed != nil {
-			c.landed(f.ws, seq)
-		}
 		// A batch lies in the stream without gaps, so each revision follows from the last.
 		for i := len(f.ws) - 1; i >= 0; i-- {
 			f.ws[i].done <- wrote{seq, nil}
@@ -260,9 +253,6 @@ func (c *committer) land(f *flight) {
 		}
 		return
 	case errors.Is(err, errUnanswered):
-		if c.doubt != nil {
-			c.doubt()
-		}
 		if f.answer != nil { // no leader: wait a little for one
 			select {
 			case <-time.After(100 * time.Millisecond):

@@ -23,8 +23,7 @@ type stored struct {
 	key  string
 	seq  uint64
 	data []byte
-	at   string    // when it was stored
-	t    *Transfer // what data says, if that is known
+	at   string // when it was stored
 
 	ending  ending
 	deleted bool // a delete marker

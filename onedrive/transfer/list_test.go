@@ -117,8 +117,8 @@ func TestFindKnowsWhatWasSavedBefore(t *testing.T) {
 // TestListSeesWhatOthersWrite: an index that is in use learns of other stores' writes, of removals
 // and of what was retried, and one that is made later finds the same.
 func TestListSeesWhatOthersWrite(t *testing.T) {
-	e := openEngine(t, natsd.Memory, transfer.StoreOptions{Shared: true})
-	other, err := transfer.OpenStore(t.Context(), e.node.JetStream(), e.node.Conn(), transfer.StoreOptions{Shared: true})
+	e := openEngine(t, natsd.Memory, transfer.StoreOptions{})
+	other, err := transfer.OpenStore(t.Context(), e.node.JetStream(), e.node.Conn(), transfer.StoreOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +156,7 @@ func TestListSeesWhatOthersWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	slices.Reverse(want)
-	late, err := transfer.OpenStore(t.Context(), e.node.JetStream(), e.node.Conn(), transfer.StoreOptions{Shared: true})
+	late, err := transfer.OpenStore(t.Context(), e.node.JetStream(), e.node.Conn(), transfer.StoreOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +180,7 @@ func TestListSeesWhatOthersWrite(t *testing.T) {
 // TestANewIndexReachesBack: the first page of an index reads only what is newest; those after it
 // bring everything, in order.
 func TestANewIndexReachesBack(t *testing.T) {
-	e := openEngine(t, natsd.Memory, transfer.StoreOptions{Shared: true})
+	e := openEngine(t, natsd.Memory, transfer.StoreOptions{})
 	var want []string
 	batch := func(owner string, n int) (ids []string) {
 		rs := make([]transfer.Request, n)
@@ -202,7 +202,7 @@ func TestANewIndexReachesBack(t *testing.T) {
 	want = append(want, batch(robin, 60)...)
 	slices.Sort(want)
 	slices.Reverse(want)
-	s, err := transfer.OpenStore(t.Context(), e.node.JetStream(), e.node.Conn(), transfer.StoreOptions{Shared: true})
+	s, err := transfer.OpenStore(t.Context(), e.node.JetStream(), e.node.Conn(), transfer.StoreOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,6 @@ var ErrNotPossible = errors.New("not possible in this state")
 // StoreOptions say how records are kept.
 type StoreOptions struct {
 	Replicas  int              // copies of the stream; 0: 1
-	Shared    bool             // others write to this stream too: natsd.Node.Shared; else events come straight from what this store writes
 	Sealer    Sealer           // nil: records are stored in clear (tests only)
 	Retention time.Duration    // how long a final transfer stays on the list; 0: 30 days
 	Space     func() error     // not nil while only running transfers may write; natsd.Node.Space; nil: always room
@@ -52,7 +51,7 @@ func OpenStore(ctx context.Context, js jetstream.JetStream, nc *nats.Conn, o Sto
 	if o.Retention <= 0 {
 		o.Retention = 30 * 24 * time.Hour
 	}
-	if _, err := js.CreateOrUpdateStream(ctx, streamConfig(o.Replicas, o.Shared)); err != nil {
+	if _, err := js.CreateOrUpdateStream(ctx, streamConfig(o.Replicas)); err != nil {
 		return nil, fmt.Errorf("open the transfers: %w", err)
 	}
 	ctx, stop := context.WithCancel(ctx)
@@ -60,12 +59,10 @@ func OpenStore(ctx context.Context, js jetstream.JetStream, nc *nats.Conn, o Sto
 	s.commit = newCommitter(ctx, s.nc)
 	s.commit.at = o.at
 	s.hub = newHub(ctx, s)
-	if !o.Shared {
-		s.commit.landed, s.commit.doubt = s.hub.hear, s.hub.doubt
-	}
-	if err := s.commit.start(); err != nil {
+	err := s.commit.start()
+	if err != nil {
 		stop()
-		return nil, err
+		return nil, fmt.Errorf("open the transfers: %w", err)
 	}
 	return s, nil
 }
@@ -79,8 +76,8 @@ func (s *Store) Close() {
 }
 
 // streamConfig is a KV bucket with more: atomic batches, TTL by message, events (engine.md §7.3).
-func streamConfig(replicas int, shared bool) jetstream.StreamConfig {
-	c := jetstream.StreamConfig{
+func streamConfig(replicas int) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
 		Name: stream, Subjects: []string{subjectPrefix + ">"},
 		Description: "Skylift's transfers",
 		Storage:     jetstream.FileStorage, Retention: jetstream.LimitsPolicy, MaxMsgsPerSubject: 1,
@@ -88,11 +85,8 @@ func streamConfig(replicas int, shared bool) jetstream.StreamConfig {
 		Replicas: replicas, Duplicates: 2 * time.Minute,
 		AllowDirect: true, AllowRollup: true, DenyDelete: true,
 		AllowAtomicPublish: true, AllowMsgTTL: true,
+		RePublish: &jetstream.RePublish{Source: subjectPrefix + ">", Destination: eventPrefix + ">"},
 	}
-	if shared {
-		c.RePublish = &jetstream.RePublish{Source: subjectPrefix + ">", Destination: eventPrefix + ">"}
-	}
-	return c
 }
 
 // Submitted is the outcome of one request of a batch.
@@ -313,10 +307,6 @@ func (s *Store) record(t *Transfer, expected int64) (record, error) {
 	r := record{key: transferKey(t.Owner, t.ID), value: value, expected: expected, ending: endingOf(t)}
 	if r.ending != "" {
 		r.ttl = s.opt.Retention
-	}
-	if !s.opt.Shared && s.hub.watches(t.Owner) {
-		c := t.clone()
-		r.t = &c
 	}
 	return r, err
 }

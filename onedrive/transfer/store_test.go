@@ -114,10 +114,8 @@ func TestARunMovesEveryTransferToItsEnd(t *testing.T) {
 	}
 }
 
-func TestWatchTellsWhatIsAndWhatComes(t *testing.T) { eachFeed(t, watchTellsWhatIsAndWhatComes) }
-
-func watchTellsWhatIsAndWhatComes(t *testing.T, o transfer.StoreOptions) {
-	e := openEngine(t, natsd.Memory, o)
+func TestWatchTellsWhatIsAndWhatComes(t *testing.T) {
+	e := openEngine(t, natsd.Memory, transfer.StoreOptions{})
 	a := submit(t, e.store, robin, picture(1), "")
 	submit(t, e.store, kim, picture(2), "")
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)

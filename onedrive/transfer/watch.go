@@ -29,7 +29,6 @@ const progressBits = 20
 
 const (
 	hubQueue   = 1 << 15          // messages that wait for the hub
-	ownQueue   = 16               // batches that do
 	resync     = 30 * time.Second // events can be lost on the way: this often the hub compares with the records
 	firstCheck = 2 * time.Second  // a new subscription needs a moment to reach all servers of a cluster
 	maxEnded   = 10000            // ended transfers that a feed remembers
@@ -38,13 +37,9 @@ const (
 // hub is the one watch of an instance: it feeds all streams of all people.
 type hub struct {
 	store *Store
-	in    chan *nats.Msg // from other writers, and ours when there are any
-	own   chan []stored  // alone: what this process has stored, in order
+	in    chan *nats.Msg
 	ended chan struct{}
 	tasks sync.WaitGroup
-
-	last   atomic.Uint64 // alone: the newest revision heard of
-	unsure atomic.Uint64 // alone: what was stored after this may not have been heard of; 0: all was
 
 	mu    sync.Mutex
 	feeds map[string]*feed
@@ -76,7 +71,7 @@ type watcher struct {
 }
 
 func newHub(ctx context.Context, s *Store) *hub {
-	h := &hub{store: s, in: make(chan *nats.Msg, hubQueue), own: make(chan []stored, ownQueue), ended: make(chan struct{}), feeds: map[string]*feed{}}
+	h := &hub{store: s, in: make(chan *nats.Msg, hubQueue), ended: make(chan struct{}), feeds: map[string]*feed{}}
 	go h.run(ctx) // ends with ctx
 	return h
 }
@@ -89,21 +84,11 @@ func (h *hub) run(ctx context.Context) {
 		select {
 		case m := <-h.in:
 			h.take(m)
-		case ms := <-h.own:
-			for _, m := range ms {
-				if f := h.feedOf(ownerOf(m.key)); f != nil {
-					f.hear(m)
-				}
-			}
 		case <-tick.C:
 			h.tidy()
-			from := h.unsure.Swap(0)
-			if !h.store.opt.Shared && from == 0 {
-				continue // nothing can be lost on the way
-			}
 			h.tasks.Go(func() { // ends with ctx
 				for _, f := range h.all() {
-					f.compare(ctx, from)
+					f.compare(ctx)
 				}
 			})
 		case <-ctx.Done():
@@ -146,38 +131,6 @@ func (h *hub) feedOf(owner string) *feed {
 	defer h.mu.Unlock()
 	return h.feeds[owner]
 }
-
-// watches reports whether somebody follows owner's transfers here.
-func (h *hub) watches(owner string) bool {
-	f := h.feedOf(owner)
-	if f == nil {
-		return false
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return len(f.watchers) > 0
-}
-
-// hear is told of what was stored, up to the revision last, in order.
-func (h *hub) hear(ws []*write, last uint64) {
-	var ms []stored
-	for _, w := range ws {
-		for _, r := range w.records {
-			ms = append(ms, stored{key: r.key, data: r.value, ending: r.ending, deleted: r.remove, t: r.t})
-		}
-	}
-	for i := range ms {
-		ms[i].seq = last - uint64(len(ms)-1-i)
-	}
-	h.last.Store(last)
-	select {
-	case h.own <- ms:
-	case <-h.ended:
-	}
-}
-
-// doubt notes that a write may have been stored that nobody heard of.
-func (h *hub) doubt() { h.unsure.CompareAndSwap(0, max(h.last.Load(), 1)) }
 
 // attach subscribes w to owner's feed, which the first watcher opens, and returns the revision
 // after which w gets every event.
@@ -242,9 +195,6 @@ func (f *feed) subscribe(ctx context.Context) error {
 	f.mu.Lock()
 	f.seq = last.seq
 	f.mu.Unlock()
-	if !s.opt.Shared {
-		return nil
-	}
 	if f.sub, err = s.events.ChanSubscribe(eventPrefix+ownerKey("*", f.owner)+".>", f.hub.in); err != nil {
 		return fmt.Errorf("%w: watch: %w", ErrUnavailable, err)
 	}
@@ -252,7 +202,7 @@ func (f *feed) subscribe(ctx context.Context) error {
 		return fmt.Errorf("%w: watch: %w", ErrUnavailable, err)
 	}
 	if s.opt.Replicas > 1 {
-		time.AfterFunc(firstCheck, func() { f.compare(context.WithoutCancel(ctx), 0) })
+		time.AfterFunc(firstCheck, func() { f.compare(context.WithoutCancel(ctx)) })
 	}
 	return nil
 }
@@ -276,15 +226,6 @@ func (h *hub) leave(f *feed) {
 		}
 		delete(h.feeds, f.owner)
 	}
-}
-
-// hear is told of a stored message or of progress by this process.
-func (f *feed) hear(m stored) {
-	if m.seq == 0 {
-		f.show(*m.t)
-		return
-	}
-	f.apply(m)
 }
 
 // apply turns a stored message into an event for all watchers, unless it was seen already.
@@ -344,13 +285,10 @@ func (f *feed) show(t Transfer) {
 	}
 }
 
-// compare reads what was stored since the last event, or since the revision from, in case that
-// messages were lost.
-func (f *feed) compare(ctx context.Context, from uint64) {
+// compare reads what was stored since the last event, in case that messages were lost.
+func (f *feed) compare(ctx context.Context) {
 	f.mu.Lock()
-	if from == 0 {
-		from = f.seq
-	}
+	from := f.seq
 	if f.recent != nil {
 		f.mu.Unlock()
 		return
@@ -381,10 +319,6 @@ func (s *Store) event(owner string, m stored) (*Event, bool) {
 		return nil, false
 	case m.deleted:
 		e.Deleted, e.Transfer = true, Transfer{ID: id, Owner: owner}
-		return e, true
-	case m.t != nil:
-		e.Transfer = *m.t
-		e.Transfer.Revision = m.seq
 		return e, true
 	}
 	var err error
@@ -526,19 +460,8 @@ func (s *Store) active(ctx context.Context, owner string, each func(stored)) err
 	return err
 }
 
-// publish shows a transfer's progress to whoever watches. Alone, nobody else can: it is spared when
-// nobody does, and dropped when the hub is busy.
+// publish shows a transfer's progress to whoever watches, on any instance.
 func (s *Store) publish(t *Transfer) {
-	if !s.opt.Shared {
-		if s.hub.watches(t.Owner) {
-			c := t.clone()
-			select {
-			case s.hub.own <- []stored{{key: transferKey(t.Owner, t.ID), t: &c}}:
-			default:
-			}
-		}
-		return
-	}
 	c := *t
 	c.Work = Work{} // nobody's business
 	if data, err := s.codec.encode(&c); err == nil {

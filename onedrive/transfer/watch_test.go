@@ -13,11 +13,7 @@ import (
 )
 
 func TestASlowReaderSkipsStepsButGetsTheLatest(t *testing.T) {
-	eachFeed(t, aSlowReaderSkipsStepsButGetsTheLatest)
-}
-
-func aSlowReaderSkipsStepsButGetsTheLatest(t *testing.T, o transfer.StoreOptions) {
-	s := openEngine(t, natsd.Memory, o).store
+	s := openEngine(t, natsd.Memory, transfer.StoreOptions{}).store
 	tr := submit(t, s, robin, picture(1), "")
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
@@ -45,10 +41,8 @@ func aSlowReaderSkipsStepsButGetsTheLatest(t *testing.T, o transfer.StoreOptions
 }
 
 // TestResumingMissesNothing breaks a stream again and again while transfers change, end and go.
-func TestResumingMissesNothing(t *testing.T) { eachFeed(t, resumingMissesNothing) }
-
-func resumingMissesNothing(t *testing.T, o transfer.StoreOptions) {
-	s := openEngine(t, natsd.Memory, o).store
+func TestResumingMissesNothing(t *testing.T) {
+	s := openEngine(t, natsd.Memory, transfer.StoreOptions{}).store
 	begin := submit(t, s, robin, picture(0), "") // what ends before a stream begins is not told
 	want := sync.Map{}
 	var writers sync.WaitGroup
@@ -121,12 +115,5 @@ func resumingMissesNothing(t *testing.T, o transfer.StoreOptions) {
 			}
 		}
 		cancel()
-	}
-}
-
-// eachFeed tests both ways that events take: straight from the writer, and through the server.
-func eachFeed(t *testing.T, test func(*testing.T, transfer.StoreOptions)) {
-	for name, shared := range map[string]bool{"alone": false, "shared": true} {
-		t.Run(name, func(t *testing.T) { test(t, transfer.StoreOptions{Shared: shared}) })
 	}
 }
