@@ -60,6 +60,9 @@ func OpenStore(ctx context.Context, js jetstream.JetStream, nc *nats.Conn, o Sto
 	s.commit.at = o.at
 	s.hub = newHub(ctx, s)
 	err := s.commit.start()
+	if err == nil {
+		err = s.moveOld(ctx, js)
+	}
 	if err != nil {
 		stop()
 		return nil, fmt.Errorf("open the transfers: %w", err)
