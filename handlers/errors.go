@@ -43,7 +43,7 @@ var failures = map[string]words{
 	"nameAlreadyExists":      {422, "A file of this name is there already.", "It was left as it is.", "Give another name, or choose to keep both or to replace."},
 	"quotaLimitReached":      {422, "Your OneDrive is full.", "Nothing was saved.", "Make room, then try again."},
 	"accessDenied":           {422, "OneDrive does not let you write into this folder.", "Nothing was saved.", "Choose another folder, or ask its owner."},
-	"itemNotFound":           {422, "The folder does not exist any more.", "Nothing was saved.", "Choose another folder."},
+	"itemNotFound":           {422, "The folder, or the file in it, is gone from OneDrive.", "Somebody may have moved or removed it.", "Look into OneDrive, then try again or choose another folder."},
 	"malwareDetected":        {422, "OneDrive found malware in the file.", "OneDrive refused it.", "Do not open the original either."},
 	"resourceLocked":         {422, "The file is locked in OneDrive.", "Skylift waited for it.", "Close it where it is open, then try again."},
 	"provisioningNotAllowed": {422, "This account has no OneDrive.", "Nothing was saved.", "Open onedrive.com once with this account, then try again."},

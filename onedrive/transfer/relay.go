@@ -206,7 +206,8 @@ func (r *saving) put(ctx context.Context, data []byte) (Next, error) {
 		item, err := r.client.PutContent(ctx, t.Folder.Ref(), t.Name, t.sent(), t.ContentType, int64(len(data)), bytes.NewReader(data))
 		switch {
 		case err == nil:
-			return r.answered(ctx, item, sum)
+			t.Work.ItemID = item.ID
+			return r.verifySum(ctx, sum)
 		case errors.Is(err, onedrive.ErrNameExists):
 			if next, over, err := r.nameGone(ctx, sum); over || err != nil {
 				return next, err

@@ -268,6 +268,6 @@ func (r *saving) committed(ctx context.Context, item *onedrive.DriveItem, sum st
 		}
 		item = &found
 	}
-	t.Work.UploadURL = ""
-	return r.answered(ctx, *item, sum)
+	t.Work.UploadURL, t.Work.ItemID = "", item.ID
+	return r.verifySum(ctx, sum)
 }

@@ -18,7 +18,7 @@ const (
 	NotStarted State = "notStarted" // accepted and stored; nothing sent to Microsoft yet
 	InProgress State = "inProgress" // Microsoft or we are moving it
 	Waiting    State = "waiting"    // parked for Reason; goes on by itself
-	Completed  State = "completed"  // OneDrive has shown the DriveItem, and it is what was asked for
+	Completed  State = "completed"  // the DriveItem was looked up and is what was asked for
 	Failed     State = "failed"     // Failure says why
 	Cancelled  State = "cancelled"  // by the user
 )

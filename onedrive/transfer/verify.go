@@ -50,19 +50,6 @@ func quickXor(h hash.Hash) string {
 // maxLooks is how often an item that was just made may be missing: OneDrive's own view lags.
 const maxLooks = 5
 
-// answered ends the transfer with the item that OneDrive gave as its answer to the last byte: that is
-// its word for the file being there (microsoft.md §4.4), and no other look tells more. An answer that
-// lacks something, or is not what was sent, is looked up.
-func (r *saving) answered(ctx context.Context, item onedrive.DriveItem, sum string) (Next, error) {
-	r.t.Work.ItemID = item.ID
-	whole := item.File != nil && item.ETag != "" && item.Name != "" && item.WebURL != ""
-	if whole && judgeItem(r.t, item, sum) == right {
-		r.t.Work.Phase = Verifying
-		return r.done(ctx, item)
-	}
-	return r.verifySum(ctx, sum)
-}
-
 // verify looks the item up and ends the transfer, one way or the other.
 func (r *saving) verify(ctx context.Context) (Next, error) { return r.verifySum(ctx, "") }
 
