@@ -329,3 +329,34 @@ func TestALockedFileIsWaitedFor(t *testing.T) {
 		})
 	}
 }
+
+// What another request has brought on is not taken back; what the runner changed meanwhile does not matter.
+func TestOnlyOneRequestBringsTheBytesOn(t *testing.T) {
+	w := newWorld(t)
+	store, id := receiving(t, w, Request{Name: "film.bin"})
+	read := func() (Transfer, mark) {
+		tr, err := store.Get(t.Context(), ownerKim, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tr, standing(&tr)
+	}
+	one, at := read()
+	other, late := read()
+	parked, _ := read()
+	parked.State, parked.Reason = Waiting, ClientBytes
+	if err := store.Update(t.Context(), &parked); err != nil {
+		t.Fatal(err)
+	}
+	three, two := int64(3<<20), int64(2<<20)
+	one.BytesTransferred, other.BytesTransferred = &three, &two
+	if err := store.overtake(t.Context(), &one, &at); err != nil {
+		t.Errorf("the first, after the runner: %v", err)
+	}
+	if err := store.overtake(t.Context(), &other, &late); !errors.Is(err, ErrNotPossible) {
+		t.Errorf("the other: %v; want ErrNotPossible", err)
+	}
+	if now, _ := read(); *now.BytesTransferred != three {
+		t.Errorf("%d bytes are left of %d", *now.BytesTransferred, three)
+	}
+}
