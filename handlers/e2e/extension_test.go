@@ -213,6 +213,12 @@ func TestExtension(t *testing.T) {
 		history.WaitTextCSS(`[data-testid="transfer"]`, "A red square")
 		history.WaitTextCSS(`[data-testid="transfer"]`, "Colours of the valley")
 	})
+	t.Run("the panel in the narrowest sidebar", func(t *testing.T) {
+		panel := e.in(t).Tab(a.URL+"/panel", size(240, 800))
+		panel.WaitTextCSS("body", "Robin")
+		panel.Narrow()
+		panel.FullShot("panel")
+	})
 	t.Run("a script with a key made by hand", func(t *testing.T) { testCurl(t, e.in(t), a.in(t)) })
 }
 

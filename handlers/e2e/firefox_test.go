@@ -83,7 +83,7 @@ func testFirefoxGrant(f *firefox, a *app, g *gallerySite, key string) {
 	f.Do("WebDriver:Navigate", map[string]any{"url": g.URL})
 	f.realMenu("#elsewhere", "Save linked file to OneDrive")
 	f.Do("WebDriver:Navigate", map[string]any{"url": geckoOrigin + "grant.html?site=members.localhost"})
-	f.WaitScript("the question", false, `if (document.querySelector('[data-testid=allow]')?.disabled === false) return true; location.reload(); return false`)
+	f.WaitScript("the question", false, `return document.querySelector('[data-testid=allow]')?.disabled === false`)
 	f.Shot("grant")
 	f.Click("allow")
 	f.allow()

@@ -15,13 +15,10 @@ export async function menu(info, tab) {
   const { kind, addresses } = targetsOf(info)
   if (!addresses.length) return notices.nothingThere()
   const from = tab?.id >= 0 ? { tabId: tab.id, frameId: info.frameId ?? 0 } : undefined
-  const altText = kind === 'image' && from ? await soon(ext.inPage(from.tabId, from.frameId, altOf, info.srcUrl)) : undefined
+  const altText = kind === 'image' && from ? await ext.inPage(from.tabId, from.frameId, altOf, info.srcUrl) : undefined
   const about = { pageUrl: info.pageUrl, pageTitle: tab?.title, altText: typeof altText === 'string' ? altText : undefined }
   await saveAll(addresses.map((a) => requestFor(a, about)), { kind, from, step: info.menuItemId === 'choose' ? 'choosing' : 'queued' })
 }
-
-/** A page that is busy or just left must not hold up what was clicked. @param {Promise<any>} answer */
-const soon = (answer) => Promise.race([answer, new Promise((r) => setTimeout(r, 1000))])
 
 /**
  * Stores what is to be saved and starts, or asks for the folder first.

@@ -24,7 +24,8 @@ export async function discard(id) {
   await outbox.remove(id) // at once: what runs for it sees that and stops
   await inTurn(id, () => gone(id))
   const server = await connected()
-  if (server && item?.bytes && item.transferId && item.step !== 'sent') await api.forget(server, item.transferId).catch(() => {})
+  const begun = [...item?.failedIds ?? [], item?.bytes && item.step !== 'sent' && item.transferId].filter(Boolean)
+  if (server) for (const transferId of begun) await api.forget(server, transferId).catch(() => {})
   await notices.badge()
 }
 

@@ -120,7 +120,7 @@ test('what is taken off the list is fetched no further and leaves nothing behind
   await w.until(() => away && w.items().length === 0)
   await away
   assert.ok(given < 25, `${given} MiB were fetched for nobody`)
-  assert.deepEqual([w.items().length, w.blobs.size, puts(w).length], [0, 0, 0])
+  assert.deepEqual([w.items().length, w.blobs.size, puts(w).length, w.server.transfers.size], [0, 0, 0, 0])
 })
 
 test('a file that the server could not save is sent as a new transfer when it is tried again', async () => {

@@ -19,15 +19,6 @@ test('a click on a picture is saved and said so', async () => {
   assert.equal(w.alarms.size, 0)
 })
 
-test('a page that never answers holds nothing up', async () => {
-  const w = new World()
-  w.page = () => new Promise(() => {})
-  const { clicks } = await w.live()
-  await clicks.menu(click(), tab)
-  await w.until(idle(w))
-  assert.equal(w.server.saved().length, 1)
-})
-
 test('the background may die before or after each of its deeds: nothing is lost, nothing is twice', async (t) => {
   const ways = {
     'by its address': { info: click(), prepare: () => {} },
