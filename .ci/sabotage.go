@@ -4,6 +4,7 @@
 //
 //	.ci/sabotage              all of them
 //	.ci/sabotage opener code  those whose words contain one of these
+//	.ci/sabotage -there       runs nothing, and looks whether each line is still there
 package main
 
 import (
@@ -103,6 +104,10 @@ var controls = []control{
 }
 
 func main() {
+	if len(os.Args) == 2 && os.Args[1] == "-there" {
+		lookAll()
+		return
+	}
 	failed := 0
 	for _, c := range controls {
 		if !wanted(c.attack) {
@@ -118,6 +123,17 @@ func main() {
 	if failed > 0 {
 		fmt.Printf("%d controls are gone and no test says so\n", failed)
 		os.Exit(1)
+	}
+}
+
+// lookAll fails when a control's line is not where it is looked for: somebody moved it.
+func lookAll() {
+	for _, c := range controls {
+		source, err := os.ReadFile(c.file)
+		check(err)
+		if !strings.Contains(string(source), c.line) {
+			check(fmt.Errorf("%s: the control against %s is not there: mend .ci/sabotage.go", c.file, c.attack))
+		}
 	}
 }
 
