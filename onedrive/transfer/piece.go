@@ -21,16 +21,25 @@ type blocks struct {
 	used int64 // bytes reserved by all pieces
 }
 
+// twoPieces is the share of memory from which a transfer has two pieces, and fetches the one while
+// OneDrive takes in the other. Below it other transfers fill the pauses.
+const twoPieces = 4 << 20
+
 // reserve gives the size of the next piece of a file with left bytes to go: a fair share of what all
-// pieces may hold together, and one block even when nothing is left.
-func (s *Saver) reserve(left int64) int64 {
+// pieces may hold together, and one block even when nothing is left. Ahead says whether the piece
+// after it may begin to arrive before this one is gone; together they are no more than one fragment.
+func (s *Saver) reserve(left int64) (n int64, ahead bool) {
 	b := &s.blocks
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	n := min(s.opt.Buffers/max(1, s.streams.Load()), s.opt.Buffers-b.used, onedrive.DefaultFragment)
+	share := min(s.opt.Buffers/max(1, s.streams.Load()), onedrive.DefaultFragment)
+	if ahead = share >= twoPieces; ahead {
+		share /= 2
+	}
+	n = min(share, s.opt.Buffers-b.used)
 	n = min(max(n/onedrive.FragmentUnit, 1)*onedrive.FragmentUnit, left)
 	b.used += n
-	return n
+	return n, ahead
 }
 
 func (b *blocks) get() []byte {
@@ -46,9 +55,11 @@ func (b *blocks) put(block []byte) { b.pool.Put((*[onedrive.FragmentUnit]byte)(b
 // what a transfer holds is one, too. Its bytes stay until OneDrive has them: nothing is fetched
 // twice because of OneDrive.
 type piece struct {
-	from   *blocks
-	offset int64 // in the file
-	size   int64
+	from     *blocks
+	offset   int64 // in the file
+	size     int64
+	reserved int64
+	ahead    bool // the next one may begin to arrive
 
 	mu     sync.Mutex
 	moved  sync.Cond // have or err has changed
@@ -60,16 +71,26 @@ type piece struct {
 	filled chan struct{}
 }
 
-// newPiece begins to read a piece from body. The caller ends it with free.
-func (s *Saver) newPiece(body io.Reader, offset, left int64) *piece {
-	p := &piece{from: &s.blocks, offset: offset, size: s.reserve(left), began: time.Now(), filled: make(chan struct{})}
+// newPiece begins to read a piece from body, once the piece before it (nil: none) has arrived. The
+// caller ends it with free.
+func (s *Saver) newPiece(body io.Reader, offset, left int64, before *piece) *piece {
+	p := &piece{from: &s.blocks, offset: offset, filled: make(chan struct{})}
+	p.reserved, p.ahead = s.reserve(left)
+	p.size = p.reserved
 	p.moved.L = &p.mu
-	go p.fill(body) // ends with the piece or with body; free waits for it
+	go func() { // ends with the piece or with body; free waits for it
+		defer close(p.filled)
+		if err := before.end(); err != nil {
+			p.arrive(0, err)
+			return
+		}
+		p.fill(body)
+	}()
 	return p
 }
 
 func (p *piece) fill(body io.Reader) {
-	defer close(p.filled)
+	p.began = time.Now()
 	for have := int64(0); have < p.size; {
 		if have%onedrive.FragmentUnit == 0 {
 			block := p.from.get()
@@ -84,20 +105,33 @@ func (p *piece) fill(body io.Reader) {
 		if err == io.EOF && have < p.size {
 			err = &SourceError{Code: codeSizeMismatch, Temporary: true}
 		}
-		p.mu.Lock()
-		p.have = have
-		if p.err = err; have == p.size {
-			p.err = nil
+		if have == p.size {
+			err = nil
 		}
-		if have >= onedrive.FragmentUnit && have-int64(n) < onedrive.FragmentUnit {
-			p.quick = time.Since(p.began) < leadTime
-		}
-		p.moved.Broadcast()
-		p.mu.Unlock()
-		if err != nil {
+		if p.arrive(have, err); err != nil {
 			return
 		}
 	}
+}
+
+// arrive tells the sender how much of the piece is there, and why no more comes.
+func (p *piece) arrive(have int64, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if have >= onedrive.FragmentUnit && p.have < onedrive.FragmentUnit {
+		p.quick = time.Since(p.began) < leadTime
+	}
+	p.have, p.err = have, err
+	p.moved.Broadcast()
+}
+
+// end waits until the piece has arrived, and gives what its source failed with. A nil piece has.
+func (p *piece) end() error {
+	if p == nil {
+		return nil
+	}
+	<-p.filled
+	return p.broken()
 }
 
 // lead waits until there is enough to begin sending, and gives the error of a source that broke before.
@@ -154,21 +188,26 @@ func (r *pieceReader) Seek(offset int64, _ int) (int64, error) {
 	return r.at, nil
 }
 
-// hashTo adds the piece to h, which may be nil.
+// hashTo adds the piece, which has arrived, to h, which may be nil.
 func (p *piece) hashTo(h hash.Hash) {
-	if h != nil {
-		_, _ = io.Copy(h, p.reader(p.offset)) // neither fails
+	for left, i := p.size, 0; h != nil && left > 0; i++ {
+		n := min(left, onedrive.FragmentUnit)
+		h.Write(p.blocks[i][:n])
+		left -= n
 	}
 }
 
-// free gives the memory back once the source has let go of it.
-func (p *piece) free(reserved int64) {
+// free gives the memory back once the source has let go of it. A nil piece has none.
+func (p *piece) free() {
+	if p == nil {
+		return
+	}
 	<-p.filled
 	for _, block := range p.blocks {
 		p.from.put(block)
 	}
 	p.from.mu.Lock()
-	p.from.used -= reserved
+	p.from.used -= p.reserved
 	p.from.mu.Unlock()
 }
 
@@ -181,14 +220,23 @@ func (r *saving) sendFragments(ctx context.Context, body io.Reader, offset int64
 	sum := r.s.sums.take(t.ID, offset)
 	var item *onedrive.DriveItem
 	var err error
-	for offset < *t.Size && item == nil && err == nil {
-		p := r.s.newPiece(body, offset, *t.Size-offset)
-		reserved := p.size
+	for p := r.s.newPiece(body, offset, *t.Size-offset, nil); p != nil; {
+		var next *piece
+		if end := p.offset + p.size; p.ahead && end < *t.Size {
+			next = r.s.newPiece(body, end, *t.Size-end, p)
+		}
 		if item, err = r.sendPiece(ctx, p, sum); err != nil {
 			abort()
 		}
-		offset += p.size
-		p.free(reserved)
+		end := p.offset + p.size
+		p.free()
+		if err != nil || item != nil {
+			next.free()
+			break
+		}
+		if p = next; p == nil && end < *t.Size {
+			p = r.s.newPiece(body, end, *t.Size-end, nil)
+		}
 	}
 	if ctx.Err() != nil {
 		return Next{}, ctx.Err()

@@ -81,7 +81,7 @@ func TestRestartAt60Percent(t *testing.T) {
 	tr = w.drive(t, stored)
 	w.check(t, tr, "kill.bin", content)
 	again := fetched.Load() - int64(len(content))
-	if limit := w.opt.Buffers; again > limit { // one transfer has all of it: a fragment of 4 MiB
+	if limit := w.opt.Buffers; again > limit { // one transfer has all of it: two pieces that make a fragment
 		t.Errorf("fetched %d bytes again; want at most one fragment, %d", again, limit)
 	}
 	t.Logf("fetched again: %d bytes", again)
