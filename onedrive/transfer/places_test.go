@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"skylift/onedrive/transfer"
@@ -106,4 +107,42 @@ func TestRelaysThatWriteLeaveTheirPlaces(t *testing.T) {
 			}
 		})
 	}
+}
+
+// failing is a Mover whose steps fail.
+type failing struct{ steps atomic.Int32 }
+
+func (m *failing) Step(_ context.Context, t *transfer.Transfer, _ func() error, _ func()) (transfer.Next, error) {
+	m.steps.Add(1)
+	t.State, t.Failure = transfer.Failed, &transfer.Failure{Code: "sourceNotFound"}
+	return transfer.Next{}, nil
+}
+
+func (m *failing) Abandon(context.Context, *transfer.Transfer) error { return nil }
+
+// A person may retry as soon as the failure is stored, before the runner has put the transfer away.
+func TestRetryInTheMomentOfFailing(t *testing.T) {
+	t.Parallel()
+	var r *transfer.Runner
+	var got transfer.Transfer
+	var once sync.Once
+	known := make(chan struct{})
+	e := openEngine(t, natsd.Memory, transfer.StoreOptions{}.At(func(point string) {
+		if point == "final.after" {
+			once.Do(func() {
+				<-known
+				if _, err := r.Retry(context.Background(), robin, got.ID); err != nil {
+					t.Errorf("retry: %v", err)
+				}
+			})
+		}
+	}))
+	m := &failing{}
+	r = e.run(t, m, transfer.RunnerOptions{})
+	got = submit(t, e.store, robin, picture(1), "")
+	close(known)
+	eventually(t, "it failed once more", func() bool {
+		now, err := e.store.Get(t.Context(), robin, got.ID)
+		return err == nil && now.State == transfer.Failed && now.Attempts == 2
+	})
 }

@@ -222,7 +222,7 @@ func (r *Runner) settle(n *run, a after) {
 	n.again = false
 	switch {
 	case n.state == held: // whoever holds it goes on
-	case r.stopping || a.drop || !r.owns(partition(acc.owner)) || r.leases != nil && r.leases.leaving[partition(acc.owner)].Load():
+	case r.stopping || a.drop && !again || !r.owns(partition(acc.owner)) || r.leases != nil && r.leases.leaving[partition(acc.owner)].Load():
 		r.drop(n)
 	case again: // changed by somebody else meanwhile
 		if !n.unsaved {
