@@ -203,10 +203,42 @@ func (r *saving) claimName(ctx context.Context, wanted string, look bool) (strin
 			t.Work.ETagBefore = item.ETag
 			return name, nil
 		}
-		r.s.names.taken(place, wanted, n)
 		r.s.names.releaseName(place, name, t.ID)
+		if n >= leapFrom {
+			if n, err = r.lastTaken(ctx, wanted, n); err != nil {
+				return "", err
+			}
+		}
+		r.s.names.taken(place, wanted, n)
 	}
 	return "", onedrive.ErrNameExists
+}
+
+// leapFrom is the number from which names are not tried one by one.
+const leapFrom = 8
+
+// lastTaken finds a number from n on that is taken while the next is free: a folder may hold a
+// thousand pictures of one name, and after a start nobody remembers how many.
+func (r *saving) lastTaken(ctx context.Context, wanted string, n int) (int, error) {
+	free := 0 // none known
+	for free == 0 || n+1 < free {
+		middle := min(2*n, 9999)
+		if free > 0 {
+			middle = (n + free) / 2
+		}
+		_, err := r.client.Child(ctx, r.t.Folder.Ref(), onedrive.NumberedName(wanted, middle))
+		switch {
+		case errors.Is(err, onedrive.ErrNotFound):
+			free = middle
+		case err != nil:
+			return 0, err
+		case middle == n:
+			return n, nil // the last that there can be
+		default:
+			n = middle
+		}
+	}
+	return n, nil
 }
 
 // sent is the behaviour that goes with the request: rename is done by us, so a name that was taken

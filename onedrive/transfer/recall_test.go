@@ -1,6 +1,9 @@
 package transfer
 
 import (
+	"context"
+	"net/http"
+	"sync/atomic"
 	"testing"
 
 	"skylift/onedrive"
@@ -67,4 +70,52 @@ func TestNamesAreTakenInOnesOwnDriveOnly(t *testing.T) {
 		}
 	}
 	w.check(t, w.drive(t, w.ask(t, kim, Request{SourceURL: "/tabby.jpg"})), "tabby.jpg", tabby)
+}
+
+// What a killed process sent may arrive after its successor has looked for it.
+func TestAFileThatArrivesAfterTheLookIsNotSentTwice(t *testing.T) {
+	w := newWorld(t)
+	w.ms.Faults().Add(fakegraph.Fault{Phase: fakegraph.PhasePut, Action: fakegraph.Reset, After: true})
+	tr := w.ask(t, alex, Request{SourceURL: "/tabby.jpg"})
+	var stored *Transfer
+	for stored == nil {
+		if _, err := w.saver.Step(t.Context(), tr, func() error { stored = reload(t, tr); return nil }, func() {}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.restart(t)
+	w.saver.Recall(stored)
+	w.ms.Faults().Add(fakegraph.Fault{Phase: fakegraph.PhaseItem, Status: 404, Code: "itemNotFound", Times: 2})
+	w.check(t, w.drive(t, stored), "tabby.jpg", tabby)
+	if n := w.count(alex, tabby); n != 1 {
+		t.Errorf("%d files, want 1", n)
+	}
+}
+
+// A folder may hold hundreds of one name, and a restart forgets how many.
+func TestAFreeNameAmongHundredsIsFoundInAFewLooks(t *testing.T) {
+	w := newWorld(t)
+	calls := &calls{}
+	graph, err := onedrive.New(onedrive.Config{GraphURL: w.ms.GraphURL, Graph: &http.Client{Transport: calls}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens := w.ms.Tokens(alex)
+	w.opt.Client = func(context.Context, string) (*onedrive.Client, error) { return graph.Client(tokens), nil }
+	for n := 1; n <= 300; n++ {
+		w.ms.PutFile(alex, "/"+onedrive.NumberedName("tabby.jpg", n), whisker)
+	}
+	w.restart(t)
+	w.check(t, w.drive(t, w.ask(t, alex, Request{SourceURL: "/tabby.jpg"})), "tabby 301.jpg", tabby)
+	if n := calls.Load(); n > 35 {
+		t.Errorf("%d calls to find a name; want few", n)
+	}
+}
+
+// calls counts requests.
+type calls struct{ atomic.Int64 }
+
+func (c *calls) RoundTrip(r *http.Request) (*http.Response, error) {
+	c.Add(1)
+	return http.DefaultTransport.RoundTrip(r)
 }

@@ -266,7 +266,7 @@ func (r *saving) openSession(ctx context.Context) (Next, bool, error) {
 		t.Name = name
 		session, err := r.client.CreateUploadSession(ctx, t.Folder.Ref(), name, t.sent())
 		if errors.Is(err, onedrive.ErrNameExists) {
-			if next, over, err := r.nameGone(ctx, ""); over || err != nil {
+			if next, over, err := r.nameGone(ctx, "", t.Work.Errors > 0); over || err != nil {
 				return next, true, err
 			}
 			continue

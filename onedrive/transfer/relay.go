@@ -209,7 +209,7 @@ func (r *saving) put(ctx context.Context, data []byte) (Next, error) {
 			t.Work.ItemID = item.ID
 			return r.verifySum(ctx, sum)
 		case errors.Is(err, onedrive.ErrNameExists):
-			if next, over, err := r.nameGone(ctx, sum); over || err != nil {
+			if next, over, err := r.nameGone(ctx, sum, unclear); over || err != nil {
 				return next, err
 			}
 			unclear = false
@@ -229,16 +229,16 @@ func sure(err error) bool {
 	return errors.As(err, &graph) && graph.Status >= 400 && !errors.Is(err, onedrive.ErrUnavailable)
 }
 
-// nameGone deals with a name that turned out to be taken: by this very file, sent before; or by
+// nameGone deals with a name that turned out to be taken: by this very file, if it was sent before; or by
 // another, and then the next number is tried.
-func (r *saving) nameGone(ctx context.Context, sum string) (Next, bool, error) {
+func (r *saving) nameGone(ctx context.Context, sum string, before bool) (Next, bool, error) {
 	t := r.t
 	item, err := r.client.Child(ctx, t.Folder.Ref(), t.Name)
 	if err != nil && !errors.Is(err, onedrive.ErrNotFound) {
 		next, err := r.trouble(ctx, err)
 		return next, true, err
 	}
-	if err == nil && (t.Work.NativeFailed || t.Work.Errors > 0) && ours(t, item, sum) {
+	if err == nil && (t.Work.NativeFailed || before) && ours(t, item, sum) {
 		r.dropSession(ctx)
 		t.Work.ItemID = item.ID
 		next, err := r.verifySum(ctx, sum)

@@ -92,7 +92,7 @@ func (r *saving) beginSession(ctx context.Context, res *resource, body io.Reader
 		t.Name = name
 		session, err := r.client.CreateUploadSession(ctx, t.Folder.Ref(), name, t.sent())
 		if errors.Is(err, onedrive.ErrNameExists) {
-			if next, over, err := r.nameGone(ctx, ""); over || err != nil {
+			if next, over, err := r.nameGone(ctx, "", t.Work.Errors > 0); over || err != nil {
 				return next, err
 			}
 			continue
@@ -243,7 +243,7 @@ func (r *saving) interrupted(ctx context.Context, err error) (Next, error) {
 		return Next{After: backoff(t.Work.Errors)}, nil
 	case errors.Is(err, onedrive.ErrNameExists):
 		r.dropSession(ctx)
-		if next, over, err := r.nameGone(ctx, ""); over || err != nil {
+		if next, over, err := r.nameGone(ctx, "", t.Work.Errors > 0); over || err != nil {
 			return next, err
 		}
 		return Next{}, nil // again, under another name
