@@ -1,333 +1,350 @@
 package transfer_test
 
 import (
-	"context"
-	"errors"
+	"encoding/json"
 	"flag"
 	"fmt"
-	"net"
+	"maps"
+	"net/http"
 	"net/url"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
-
 	"skylift/onedrive/transfer"
-	"skylift/onedrive/transfer/natsd"
 )
 
-// The whole cluster test waits for real leases and elections:
+// Three instances on three NATS servers, all of them processes, with links between them that can be
+// cut. With the leases and all that can go wrong:
 //
-//	go test ./onedrive/transfer -run TestCluster -cluster -timeout 20m
-var wholeCluster = flag.Bool("cluster", false, "TestCluster with leases of 30 s, a killed NATS node and a restart of all")
+//	go test ./onedrive/transfer -run TestCluster -cluster -timeout 20m -v
+var wholeCluster = flag.Bool("cluster", false, "TestCluster with leases of 30 s, a killed and an isolated NATS node, and a restart of all")
 
-// cluster is three NATS servers on loopback.
-type cluster struct {
-	t     *testing.T
-	nodes [3]*server.Server
-	opts  [3]*server.Options
+// converges is how long a stream may take to show the truth once the cluster has a leader.
+const converges = 5 * time.Second
+
+// silent is how long an instance may take to leave a server that says nothing any more.
+const silent = 10 * time.Second
+
+// fleet is the instances and what they promised.
+type fleet struct {
+	*cluster
+	o     *outside
+	lease time.Duration
+
+	mu         sync.Mutex
+	members    map[string]*member
+	promised   map[string]bool
+	unanswered map[string]bool
+	round      int
 }
 
-func startCluster(t *testing.T) *cluster {
+// member is an instance with its own way to each NATS server.
+type member struct {
+	*victim
+	links   [3]*link
+	streams map[string]*follower // by owner
+}
+
+func newFleet(t *testing.T, lease time.Duration, names ...string) *fleet {
 	t.Helper()
-	c := &cluster{t: t}
-	var ports [3]int
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		ports[i] = l.Addr().(*net.TCPAddr).Port
-		_ = l.Close()
+	f := &fleet{cluster: startCluster(t), o: newOutside(t), lease: lease, members: map[string]*member{}, promised: map[string]bool{}, unanswered: map[string]bool{}}
+	for _, name := range names {
+		f.join(name)
 	}
-	var routes []*url.URL
-	for _, p := range ports {
-		routes = append(routes, &url.URL{Scheme: "nats", Host: fmt.Sprintf("127.0.0.1:%d", p)})
-	}
-	for i := range c.nodes {
-		c.opts[i] = &server.Options{
-			ServerName: fmt.Sprintf("n%d", i), Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir(),
-			Cluster: server.ClusterOpts{Name: "test", Host: "127.0.0.1", Port: ports[i]}, Routes: routes, MaxPayload: 1 << 20,
-			JetStreamMaxMemory: 64 << 20, JetStreamMaxStore: 1 << 30,
-		}
-		c.start(i)
-	}
-	t.Cleanup(func() {
-		for i := range c.nodes {
-			c.kill(i)
-		}
-	})
-	eventually(t, "a leader", func() bool {
-		for _, n := range c.nodes {
-			if n.JetStreamIsLeader() {
-				return true
-			}
-		}
-		return false
-	})
-	return c
+	return f
 }
 
-func (c *cluster) start(i int) {
-	c.t.Helper()
-	n, err := server.NewServer(c.opts[i])
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	n.Start()
-	if !n.ReadyForConnections(10 * time.Second) {
-		c.t.Fatalf("node %d is not ready", i)
-	}
-	c.opts[i].Port = n.Addr().(*net.TCPAddr).Port // the same after a restart
-	c.nodes[i] = n
-}
-
-func (c *cluster) kill(i int) {
-	c.nodes[i].Shutdown()
-	c.nodes[i].WaitForShutdown()
-}
-
-func (c *cluster) url() string {
+func (f *fleet) join(name string) {
+	f.t.Helper()
+	m := &member{streams: map[string]*follower{}}
 	var urls []string
-	for _, o := range c.opts {
-		urls = append(urls, fmt.Sprintf("nats://127.0.0.1:%d", o.Port))
+	for i := range m.links {
+		m.links[i] = newLink(f.t, fmt.Sprintf("127.0.0.1:%d", f.opts[i].Port))
+		urls = append(urls, "nats://"+m.links[i].addr())
 	}
-	return strings.Join(urls, ",")
-}
-
-// instance is one Skylift on the cluster. Its Mover can be made deaf, as a killed process is.
-type instance struct {
-	node   *natsd.Node
-	store  *transfer.Store
-	runner *transfer.Runner
-	dead   atomic.Bool
-	m      *microsoft
-}
-
-func (i *instance) Step(ctx context.Context, t *transfer.Transfer, keep func() error, progress func()) (transfer.Next, error) {
-	if i.dead.Load() {
-		<-ctx.Done()
-		return transfer.Next{}, ctx.Err()
+	m.victim = f.o.start(f.t, "SKYLIFT_TEST_NATS="+strings.Join(urls, ","), "SKYLIFT_TEST_INSTANCE="+name, "SKYLIFT_TEST_LEASE="+f.lease.String())
+	f.t.Cleanup(m.kill)
+	for _, p := range f.o.People {
+		m.streams[p.Owner] = openStream(f.t, m.url, p.Owner)
 	}
-	return i.m.Step(ctx, t, func() error {
-		if i.dead.Load() {
-			return errors.New("killed")
-		}
-		return keep()
-	}, progress)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.members[name] = m
 }
 
-func (i *instance) Abandon(ctx context.Context, t *transfer.Transfer) error {
-	return i.m.Abandon(ctx, t)
-}
-
-func (c *cluster) join(name string, m *microsoft, ttl time.Duration) *instance {
-	c.t.Helper()
-	var node *natsd.Node
-	var store *transfer.Store
-	eventually(c.t, name+" joins", func() bool {
-		var err error
-		if node, err = natsd.Start(natsd.Options{URL: c.url()}); err != nil {
-			return false
-		}
-		if store, err = transfer.OpenStore(context.Background(), node.JetStream(), node.Conn(), transfer.StoreOptions{Replicas: node.Replicas()}); err != nil {
-			_ = node.Close(context.Background())
-		}
-		return err == nil
-	})
-	i := &instance{node: node, store: store, m: m}
-	i.runner = transfer.NewRunner(store, i, transfer.RunnerOptions{Instance: name, PerAccount: 100}.ShortLease(ttl))
-	eventually(c.t, name+" starts", func() bool { return i.runner.Start(context.Background()) == nil })
-	c.t.Cleanup(i.crash)
-	return i
-}
-
-// crash ends an instance as a kill would: without a word to the others.
-func (i *instance) crash() {
-	if i.dead.Swap(true) {
-		return
+func (f *fleet) kill(name string) {
+	m := f.members[name]
+	delete(f.members, name)
+	m.kill()
+	for _, s := range m.streams {
+		s.stop()
 	}
-	i.store.Close()
-	_ = i.node.Close(context.Background())
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	_ = i.runner.Stop(ctx) // only its goroutines: it can store nothing any more
 }
 
-func (i *instance) stop(t *testing.T) {
-	t.Helper()
-	if err := i.runner.Stop(t.Context()); err != nil {
-		t.Error(err)
+func (f *fleet) stop(name string) {
+	m := f.members[name]
+	delete(f.members, name)
+	for _, s := range m.streams {
+		s.stop()
 	}
-	i.dead.Store(true)
-	i.store.Close()
-	_ = i.node.Close(context.Background())
+	_, _ = killHTTP.Post(m.url+"/stop", "", nil)
+	<-m.ended
 }
 
-// accepted is what the cluster promised.
-type accepted struct {
-	mu  sync.Mutex
-	ids map[string]string // id -> owner
-}
-
-// submit sends n transfers to both stores at once, with the same keys.
-func (a *accepted) submit(t *testing.T, round string, n int, stores ...*transfer.Store) {
-	t.Helper()
+// submit asks for n transfers in the background, at two of the instances at once with the same keys.
+// What gets no answer is asked for again at the end, as clients do.
+func (f *fleet) submit(n int, at ...string) (wait func()) {
+	f.round++
 	var wg sync.WaitGroup
 	for i := range n {
-		owner, key := fmt.Sprintf("user%d", i%12), fmt.Sprintf("%s-%d", round, i)
-		for _, s := range stores {
+		key := fmt.Sprintf("%d-%d", f.round, 49-i)
+		for _, name := range at {
+			m := f.members[name]
 			wg.Go(func() {
-				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-				defer cancel()
-				for ctx.Err() == nil { // as a client does after a 503
-					got, _, err := s.Submit(ctx, owner, picture(i), key)
-					if err == nil {
-						a.mu.Lock()
-						a.ids[got.ID] = owner
-						a.mu.Unlock()
-						return
-					}
+				_, ok := m.submit(key)
+				f.mu.Lock()
+				defer f.mu.Unlock()
+				if ok {
+					f.promised[key] = true
+				} else {
+					f.unanswered[key] = true
 				}
-				t.Errorf("%s was never accepted", key)
 			})
 		}
 	}
-	wg.Wait()
+	return wg.Wait
 }
 
-func (a *accepted) completed(t *testing.T, s *transfer.Store, within time.Duration) {
-	t.Helper()
-	deadline := time.Now().Add(within)
-	for id, owner := range a.ids {
-		for {
-			got, err := s.Get(t.Context(), owner, id)
-			if err == nil && got.State == transfer.Completed {
+// completed waits until all that was promised has its end.
+func (f *fleet) completed(name string, within time.Duration) {
+	f.t.Helper()
+	at := time.Now()
+	f.mu.Lock()
+	for key := range f.unanswered {
+		if _, ok := f.members[name].submit(key); ok {
+			delete(f.unanswered, key)
+			f.promised[key] = true
+		}
+	}
+	promised := maps.Clone(f.promised)
+	f.mu.Unlock()
+	ends, lost := f.members[name].ends(f.t, promised)
+	if len(lost) > 0 {
+		f.t.Errorf("lost: %v", lost)
+	}
+	if took := time.Since(at); took > within {
+		f.t.Errorf("it took %v until all was done, want at most %v", took, within)
+	} else {
+		f.t.Logf("  all done after %v", took.Round(time.Millisecond))
+	}
+	f.converged(time.Now(), ends)
+}
+
+// shown submits one more and waits until every stream of its owner has heard of it, at most until
+// converges has passed since leader.
+func (f *fleet) shown(leader time.Time, at string) {
+	f.t.Helper()
+	f.round++
+	key := fmt.Sprintf("%d-1", f.round)
+	var s submitted
+	ok := false
+	for !ok && time.Since(leader) < converges {
+		s, ok = f.members[at].submit(key)
+	}
+	if !ok {
+		f.t.Errorf("nothing was accepted %v after the leader", converges)
+		return
+	}
+	f.promised[key] = true
+	owner := ownerOfKey(key).Owner
+	for name, m := range f.members {
+		for !m.streams[owner].has(s.ID) {
+			if time.Since(leader) > converges {
+				f.t.Errorf("the stream of %s shows nothing new %v after the leader", name, converges)
 				break
 			}
-			if time.Now().After(deadline) {
-				t.Fatalf("%s of %s is %q (%s), %v", id, owner, got.State, got.Work.Phase, err)
-			}
-			time.Sleep(20 * time.Millisecond)
+			time.Sleep(5 * time.Millisecond)
 		}
 	}
+	f.t.Logf("  all streams show a new transfer %v after the leader", time.Since(leader).Round(time.Millisecond))
 }
 
-func TestCluster(t *testing.T) {
-	ttl := 4 * time.Second
-	if *wholeCluster {
-		ttl = 30 * time.Second
-	}
-	if testing.Short() {
-		t.Skip("starts a cluster")
-	}
-	c := startCluster(t)
-	m := newMicrosoft()
-	m.delay = 300 * time.Millisecond
-	a := &accepted{ids: map[string]string{}}
-	x, y, z := c.join("x", m, ttl), c.join("y", m, ttl), c.join("z", m, ttl)
-	seen := follower(t, func() *transfer.Store {
-		if z.dead.Load() {
-			return nil
-		}
-		return z.store
-	}, "user1")
-
-	a.submit(t, "together", 60, x.store, y.store)
-	if len(a.ids) != 60 {
-		t.Errorf("%d transfers of 60 keys", len(a.ids))
-	}
-	a.completed(t, z.store, 60*time.Second)
-
-	a.submit(t, "stopped", 60, y.store)
-	at := time.Now()
-	x.stop(t)
-	a.completed(t, z.store, 60*time.Second)
-	t.Logf("after an orderly stop: %v", time.Since(at))
-
-	a.submit(t, "killed", 60, z.store)
-	at = time.Now()
-	y.crash()
-	a.completed(t, z.store, 4*ttl+60*time.Second)
-	t.Logf("after a kill: %v", time.Since(at))
-
-	if *wholeCluster {
-		y = c.join("y2", m, ttl)
-		leader := 0
-		for i, n := range c.nodes {
-			if n.JetStreamIsLeader() {
-				leader = i
-			}
-		}
-		c.kill(leader)
-		at = time.Now()
-		a.submit(t, "node", 60, y.store, z.store)
-		a.completed(t, z.store, 3*ttl+60*time.Second)
-		t.Logf("after a NATS node was killed: %v", time.Since(at))
-		c.start(leader)
-
-		a.submit(t, "all", 60, y.store)
-		y.crash()
-		z.crash()
-		for i := range c.nodes {
-			c.kill(i)
-		}
-		for i := range c.nodes {
-			c.start(i)
-		}
-		at = time.Now()
-		z = c.join("z2", m, ttl)
-		a.completed(t, z.store, 4*ttl+60*time.Second)
-		t.Logf("after a restart of all: %v", time.Since(at))
-	}
-
-	m.mu.Lock()
-	for id, n := range m.files {
-		if n != 1 || a.ids[id] == "" {
-			t.Errorf("%s: %d files", id, n)
-		}
-	}
-	if len(m.files) != len(a.ids) {
-		t.Errorf("%d files of %d transfers", len(m.files), len(a.ids))
-	}
-	m.mu.Unlock()
-	eventually(t, "the stream converges", func() bool {
-		n := 0
-		for id, owner := range a.ids {
-			if s, ok := seen.Load(id); owner == "user1" && (!ok || s != transfer.Completed) {
-				n++
-			}
-		}
-		return n == 0
-	})
-}
-
-// follower keeps a stream of owner open, as a browser does, and notes the latest states.
-func follower(t *testing.T, store func() *transfer.Store, owner string) *sync.Map {
-	seen, last := &sync.Map{}, uint64(0)
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		for ctx.Err() == nil {
-			if s := store(); s != nil {
-				for e, err := range s.Watch(ctx, owner, last) {
-					if err != nil {
-						break
-					}
-					if e.Transfer.Owner != owner {
-						t.Errorf("a foreign event: %s", e.Transfer.Owner)
-					}
-					last = e.ID
-					seen.Store(e.Transfer.ID, e.Transfer.State)
+// converged waits until every stream shows the ends.
+func (f *fleet) converged(since time.Time, ends map[string]submitted) {
+	f.t.Helper()
+	for key, end := range ends {
+		for name, m := range f.members {
+			s := m.streams[ownerOfKey(key).Owner]
+			for s.state(end.ID) != end.State {
+				if time.Since(since) > converges {
+					f.t.Errorf("%s shows %s as %q, it is %q", name, key, s.state(end.ID), end.State)
+					break
 				}
+				time.Sleep(5 * time.Millisecond)
 			}
-			time.Sleep(50 * time.Millisecond)
+		}
+	}
+}
+
+// follower keeps a stream open, as a browser does, and notes the latest states.
+type follower struct {
+	mu    sync.Mutex
+	seen  map[string]transfer.State
+	ended chan struct{}
+	once  sync.Once
+}
+
+func openStream(t *testing.T, base, owner string) *follower {
+	f := &follower{seen: map[string]transfer.State{}, ended: make(chan struct{})}
+	t.Cleanup(f.stop)
+	last := uint64(1 << 20) // from the first revision
+	read := func() {
+		req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/watch?"+url.Values{"owner": {owner}, "last": {fmt.Sprint(last)}}.Encode(), nil)
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return
+		}
+		defer res.Body.Close()
+		lines := json.NewDecoder(res.Body)
+		for {
+			var e watched
+			if lines.Decode(&e) != nil {
+				return
+			}
+			if e.Owner != owner {
+				t.Errorf("a foreign event: %s", e.Owner)
+			}
+			if e.Event <= last {
+				t.Errorf("event %d after %d", e.Event, last)
+			}
+			last = e.Event
+			f.mu.Lock()
+			f.seen[e.Transfer] = e.State
+			f.mu.Unlock()
+		}
+	}
+	go func() { // ends with stop, or with its test
+		for {
+			read()
+			select {
+			case <-f.ended:
+				return
+			case <-t.Context().Done():
+				return
+			case <-time.After(100 * time.Millisecond):
+			}
 		}
 	}()
-	t.Cleanup(func() { cancel(); <-ended })
-	return seen
+	return f
+}
+
+func (f *follower) stop() { f.once.Do(func() { close(f.ended) }) }
+
+func (f *follower) state(id string) transfer.State {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.seen[id]
+}
+
+func (f *follower) has(id string) bool { return f.state(id) != "" }
+
+func TestCluster(t *testing.T) {
+	t.Parallel()
+	lease := 4 * time.Second
+	if *wholeCluster {
+		lease = 30 * time.Second
+	}
+	f := newFleet(t, lease, "x", "y", "z")
+	t.Log("two instances are asked for the same at once")
+	f.submit(50, "x", "y")()
+	f.completed("z", 60*time.Second)
+
+	t.Log("an instance stops in order")
+	wait := f.submit(50, "y", "z")
+	f.stop("x")
+	wait()
+	f.completed("z", 60*time.Second)
+
+	t.Log("an instance is killed")
+	wait = f.submit(50, "y", "z")
+	time.Sleep(300 * time.Millisecond)
+	f.kill("y")
+	wait()
+	f.completed("z", 2*lease+60*time.Second)
+
+	t.Log("an instance is cut off from every server for twice its lease")
+	f.join("w")
+	wait = f.submit(50, "z", "w")
+	time.Sleep(300 * time.Millisecond)
+	for _, l := range f.members["w"].links {
+		l.cut()
+	}
+	time.Sleep(2 * lease)
+	for _, l := range f.members["w"].links {
+		l.mend()
+	}
+	f.shown(time.Now(), "z")
+	wait()
+	f.completed("z", 2*lease+60*time.Second)
+	t.Log("the ways of an instance to two servers go silent, and it finds the third")
+	for _, l := range f.members["w"].links[:2] {
+		l.cut()
+	}
+	wait = f.submit(20, "z", "w")
+	f.shown(time.Now().Add(silent), "z")
+	wait()
+	f.completed("w", 60*time.Second)
+	for _, l := range f.members["w"].links[:2] {
+		l.mend()
+	}
+	if *wholeCluster {
+		f.nodesFail()
+	}
+	v := f.o.judgeBy(t, f.members["z"].victim, f.promised)
+	t.Logf("%d promised, %d lost, %d duplicate", v.promised, v.lost, v.duplicate)
+	if v.lost+v.duplicate+len(v.failed)+len(v.mistaken) > 0 {
+		t.Errorf("lost %d, duplicate %d, failed %v, with another's file %v", v.lost, v.duplicate, v.failed, v.mistaken)
+	}
+}
+
+// nodesFail kills the leading NATS server, cuts it off, and restarts everything.
+func (f *fleet) nodesFail() {
+	f.t.Log("the leading NATS server is killed")
+	leader := f.leader(-1)
+	wait := f.submit(50, "z", "w")
+	f.cluster.kill(leader)
+	f.leader(leader)
+	f.shown(time.Now(), "z")
+	wait()
+	f.completed("z", 2*f.lease+60*time.Second)
+	f.start(leader)
+
+	f.t.Log("the leading NATS server is cut off from the others, with its clients")
+	leader = f.leader(-1)
+	wait = f.submit(50, "z", "w")
+	f.isolate(leader, (*link).cut)
+	time.Sleep(2 * f.lease)
+	f.isolate(leader, (*link).mend)
+	f.leader(-1)
+	f.shown(time.Now(), "z")
+	wait()
+	f.completed("z", 2*f.lease+60*time.Second)
+
+	f.t.Log("everything is killed and started again")
+	wait = f.submit(50, "z", "w")
+	time.Sleep(300 * time.Millisecond)
+	f.kill("z")
+	f.kill("w")
+	for i := range f.nodes {
+		f.cluster.kill(i)
+	}
+	wait()
+	for i := range f.nodes {
+		f.start(i)
+	}
+	f.leader(-1)
+	f.join("z")
+	f.completed("z", 2*f.lease+60*time.Second)
 }

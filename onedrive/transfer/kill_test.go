@@ -39,13 +39,19 @@ type victim struct {
 
 func (o *outside) startVictim(t *testing.T, dir, crash, broken string) *victim {
 	t.Helper()
+	return o.start(t, "SKYLIFT_TEST_DIR="+dir, "SKYLIFT_TEST_CRASH="+crash, "SKYLIFT_TEST_BROKEN="+broken)
+}
+
+// start runs a child with these settings.
+func (o *outside) start(t *testing.T, settings ...string) *victim {
+	t.Helper()
 	env, err := json.Marshal(o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	v := &victim{cmd: exec.Command(os.Args[0], "-test.run=^$"), ended: make(chan struct{})}
-	v.cmd.Env = append(os.Environ(), childEnv+"=server", "SKYLIFT_TEST_DIR="+dir, "SKYLIFT_TEST_OUTSIDE="+string(env),
-		"SKYLIFT_TEST_CRASH="+crash, "SKYLIFT_TEST_BROKEN="+broken)
+	v.cmd.Env = append(os.Environ(), childEnv+"=server", "SKYLIFT_TEST_OUTSIDE="+string(env))
+	v.cmd.Env = append(v.cmd.Env, settings...)
 	v.cmd.Stderr = os.Stderr
 	out, err := v.cmd.StdoutPipe()
 	if err != nil {
@@ -161,6 +167,11 @@ func (o *outside) judge(t *testing.T, dir string, promised map[string]bool) verd
 	t.Helper()
 	child := o.startVictim(t, dir, "", "")
 	defer child.kill()
+	return o.judgeBy(t, child, promised)
+}
+
+func (o *outside) judgeBy(t *testing.T, child *victim, promised map[string]bool) verdict {
+	t.Helper()
 	v := verdict{promised: len(promised), deaths: o.deaths}
 	ends, lost := child.ends(t, promised)
 	v.lost = len(lost)
@@ -176,7 +187,7 @@ func (o *outside) judge(t *testing.T, dir string, promised map[string]bool) verd
 		case end.State == transfer.Failed:
 			v.failed = append(v.failed, fmt.Sprintf("%s: %+v", key, end.Failure))
 		case lost[key]:
-		case copies[sum] == 0:
+		case len(copies[sum]) == 0:
 			v.lost++
 			other := known[contents[end.Item]]
 			t.Logf("%s of %s: %+v, but in the drive this is %q: %+v", key, ownerOfKey(key).Owner, end, other, ends[other])
@@ -184,9 +195,10 @@ func (o *outside) judge(t *testing.T, dir string, promised map[string]bool) verd
 			v.mistaken = append(v.mistaken, key)
 		}
 	}
-	for sum, n := range copies {
-		if n > 1 {
+	for sum, paths := range copies {
+		if len(paths) > 1 {
 			v.duplicate++
+			t.Logf("%q: %q of %+v", known[sum], paths, ends[known[sum]])
 		}
 		if known[sum] == "" {
 			v.stranger++ // never promised: its answer was lost, and nobody asked again
@@ -239,6 +251,7 @@ func (v *victim) ends(t *testing.T, promised map[string]bool) (map[string]submit
 }
 
 func TestKill(t *testing.T) {
+	t.Parallel()
 	v := killing(t, *kills, "", crashPoints)
 	t.Logf("%d kills, %d promised, %d lost, %d duplicate, %d stored without an answer, recovery p99 %v, worst %v of %d, deaths at named points %v",
 		*kills, v.promised, v.lost, v.duplicate, v.stranger, v.p99(), v.recovery[len(v.recovery)-1], len(v.recovery), v.deaths)
@@ -262,6 +275,7 @@ func missedPoints(v verdict) []string {
 
 // TestKillFindsABrokenBuild shows that the harness can fail.
 func TestKillFindsABrokenBuild(t *testing.T) {
+	t.Parallel()
 	if v := killing(t, 6, "unsynced", []string{"write.before"}); v.lost == 0 {
 		t.Error("transfers promised before they were stored: none lost, the harness sees nothing")
 	}

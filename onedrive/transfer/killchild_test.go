@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -16,6 +17,7 @@ import (
 
 	"skylift/onedrive"
 	"skylift/onedrive/transfer"
+	"skylift/onedrive/transfer/natsd"
 )
 
 // crashPoints are where the process under test kills itself: named points of the engine, and before
@@ -43,21 +45,90 @@ func childServer() {
 	if n := rarePoints[c.crash]; n > 0 {
 		c.left.Store(rand.Int64N(n) + 1)
 	}
-	c.engine = reopenWith(os.Getenv("SKYLIFT_TEST_DIR"), transfer.StoreOptions{Sealer: newGCM()}.At(c.at))
-	memory := must(transfer.OpenNativeMemory(context.Background(), c.engine.node.JetStream(), 1))
+	memory := c.open()
 	source := transfer.NewSource(transfer.SourceOptions{Allow: []string{o.Host}, PerHost: 2 * inFlight, PerUser: 2 * inFlight})
 	saver := transfer.NewSaver(transfer.SaverOptions{Client: c.clients(), Source: source, Memory: memory, Stall: 2 * time.Second, Buffers: 2 << 20})
 	var mover transfer.Mover = saver
 	if c.broken == "repost" {
 		mover = reposter{saver}
 	}
-	r := transfer.NewRunner(c.engine.store, mover, transfer.RunnerOptions{PerAccount: inFlight, PerHost: inFlight, MaxStreams: inFlight})
-	if err := r.Start(context.Background()); err != nil {
-		panic(err)
+	c.runner = transfer.NewRunner(c.engine.store, mover, c.options())
+	for c.runner.Start(context.Background()) != nil { // a cluster may have no leader yet
+		time.Sleep(100 * time.Millisecond)
 	}
 	l := must(net.Listen("tcp", "127.0.0.1:0"))
 	fmt.Println(l.Addr())
-	panic(http.Serve(l, http.HandlerFunc(c.submit)))
+	http.HandleFunc("/", c.submit)
+	http.HandleFunc("/watch", c.watch)
+	http.HandleFunc("/stop", c.stop)
+	panic(http.Serve(l, nil))
+}
+
+// open opens the data folder, or joins the cluster as soon as it lets it.
+func (c *killChild) open() transfer.NativeMemory {
+	o := transfer.StoreOptions{Sealer: newGCM()}.At(c.at)
+	if nats := os.Getenv("SKYLIFT_TEST_NATS"); nats == "" {
+		c.engine = reopenWith(os.Getenv("SKYLIFT_TEST_DIR"), o)
+	} else {
+		c.engine = join(nats, o)
+	}
+	for {
+		memory, err := transfer.OpenNativeMemory(context.Background(), c.engine.node.JetStream(), c.engine.node.Replicas())
+		if err == nil {
+			return memory
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+func join(url string, o transfer.StoreOptions) *engine {
+	for {
+		node, err := natsd.Start(natsd.Options{URL: url})
+		if err == nil {
+			o.Replicas = node.Replicas()
+			s, err := transfer.OpenStore(context.Background(), node.JetStream(), node.Conn(), o)
+			if err == nil {
+				return &engine{node, s}
+			}
+			_ = node.Close(context.Background())
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+func (c *killChild) options() transfer.RunnerOptions {
+	o := transfer.RunnerOptions{Instance: os.Getenv("SKYLIFT_TEST_INSTANCE"), PerAccount: inFlight, PerHost: inFlight, MaxStreams: inFlight}
+	if ttl, err := time.ParseDuration(os.Getenv("SKYLIFT_TEST_LEASE")); err == nil && ttl < 30*time.Second {
+		o = o.ShortLease(ttl)
+	}
+	return o
+}
+
+// watch is a person's stream: a line for each event.
+func (c *killChild) watch(w http.ResponseWriter, r *http.Request) {
+	last, _ := strconv.ParseUint(r.FormValue("last"), 10, 64)
+	for e, err := range c.engine.store.Watch(r.Context(), r.FormValue("owner"), last) {
+		if err != nil || json.NewEncoder(w).Encode(watched{e.ID, e.Transfer.Owner, e.Transfer.ID, e.Transfer.State}) != nil {
+			return
+		}
+		_ = http.NewResponseController(w).Flush()
+	}
+}
+
+// watched is an event on its way to the parent.
+type watched struct {
+	Event           uint64
+	Owner, Transfer string
+	State           transfer.State
+}
+
+// stop ends the child in order, as a signal does.
+func (c *killChild) stop(http.ResponseWriter, *http.Request) {
+	ctx, cancel := context.WithTimeout(context.Background(), 25*time.Second)
+	defer cancel()
+	_ = c.runner.Stop(ctx)
+	c.engine.close()
+	os.Exit(0)
 }
 
 type killChild struct {
@@ -65,6 +136,7 @@ type killChild struct {
 	crash, broken string
 	left          atomic.Int64
 	engine        *engine
+	runner        *transfer.Runner
 }
 
 // at is passed at each point, and the last thing that happens at one of them.

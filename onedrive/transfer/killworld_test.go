@@ -181,12 +181,12 @@ func (o *outside) open(keys map[string]bool) (n int) {
 	return n
 }
 
-// files is what lies in everybody's drive: how often each content, by hash, and where each item is.
-func (o *outside) files() (copies map[string]int, contentOfItem map[string]string) {
-	copies, contentOfItem = map[string]int{}, map[string]string{}
+// files is what lies in everybody's drive: the paths of each content, by hash, and what each item is.
+func (o *outside) files() (copies map[string][]string, contentOfItem map[string]string) {
+	copies, contentOfItem = map[string][]string{}, map[string]string{}
 	for _, p := range o.People {
 		for _, f := range o.ms.Files(p.Login) {
-			copies[f.SHA256]++
+			copies[f.SHA256] = append(copies[f.SHA256], f.Path)
 			contentOfItem[f.ID] = f.SHA256
 		}
 	}

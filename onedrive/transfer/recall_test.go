@@ -95,8 +95,8 @@ func TestAFileThatArrivesAfterTheLookIsNotSentTwice(t *testing.T) {
 // A folder may hold hundreds of one name, and a restart forgets how many.
 func TestAFreeNameAmongHundredsIsFoundInAFewLooks(t *testing.T) {
 	w := newWorld(t)
-	calls := &calls{}
-	graph, err := onedrive.New(onedrive.Config{GraphURL: w.ms.GraphURL, Graph: &http.Client{Transport: calls}})
+	asked := &askedCalls{}
+	graph, err := onedrive.New(onedrive.Config{GraphURL: w.ms.GraphURL, Graph: &http.Client{Transport: asked}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,15 +107,15 @@ func TestAFreeNameAmongHundredsIsFoundInAFewLooks(t *testing.T) {
 	}
 	w.restart(t)
 	w.check(t, w.drive(t, w.ask(t, alex, Request{SourceURL: "/tabby.jpg"})), "tabby 301.jpg", tabby)
-	if n := calls.Load(); n > 35 {
+	if n := asked.Load(); n > 35 {
 		t.Errorf("%d calls to find a name; want few", n)
 	}
 }
 
-// calls counts requests.
-type calls struct{ atomic.Int64 }
+// askedCalls counts requests.
+type askedCalls struct{ atomic.Int64 }
 
-func (c *calls) RoundTrip(r *http.Request) (*http.Response, error) {
+func (c *askedCalls) RoundTrip(r *http.Request) (*http.Response, error) {
 	c.Add(1)
 	return http.DefaultTransport.RoundTrip(r)
 }

@@ -136,6 +136,8 @@ func (n *Node) connect(name string) (*nats.Conn, error) {
 	if n.server != nil {
 		return nats.Connect("", append(opts, nats.InProcessServer(n.server))...)
 	}
+	// A server whose machine is gone, or behind a network that is, says nothing: it is left within 6 s.
+	opts = append(opts, nats.PingInterval(2*time.Second), nats.MaxPingsOutstanding(2))
 	nc, err := nats.Connect(n.opt.URL, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the NATS cluster: %w", err)
