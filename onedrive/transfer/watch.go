@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -57,7 +58,9 @@ type feed struct {
 	mu       sync.Mutex
 	seq      uint64              // every revision up to this was seen, or was there before the feed
 	last     uint64              // the last event's id
-	recent   map[string]uint64   // revisions by key seen while a comparison runs
+	checked  uint64              // every revision up to this was compared with the records, or was there before
+	checking bool                // a comparison runs
+	recent   map[string]uint64   // revisions by key seen since
 	ended    map[string]struct{} // final transfers: progress that comes late is dropped
 	watchers map[*watcher]struct{}
 }
@@ -76,14 +79,33 @@ func newHub(ctx context.Context, s *Store) *hub {
 	return h
 }
 
+// catchUp compares all feeds after the connection was lost: at once, and again when the subscriptions
+// have reached all servers and the cluster has found a leader.
+func (h *hub) catchUp(ctx context.Context) {
+	for _, wait := range []time.Duration{0, firstCheck, 2 * firstCheck} {
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return
+		}
+		for _, f := range h.all() {
+			f.compare(ctx)
+		}
+	}
+}
+
 func (h *hub) run(ctx context.Context) {
 	defer close(h.ended)
 	tick := time.NewTicker(resync)
 	defer tick.Stop()
+	back := h.store.events.StatusChanged(nats.CONNECTED)
+	defer h.store.events.RemoveStatusListener(back)
 	for {
 		select {
 		case m := <-h.in:
 			h.take(m)
+		case <-back: // what was sent meanwhile is lost
+			h.tasks.Go(func() { h.catchUp(ctx) }) // ends with ctx
 		case <-tick.C:
 			h.tidy()
 			h.tasks.Go(func() { // ends with ctx
@@ -193,7 +215,8 @@ func (f *feed) subscribe(ctx context.Context) error {
 		return err
 	}
 	f.mu.Lock()
-	f.seq = last.seq
+	f.seq, f.checked = last.seq, last.seq
+	f.recent = map[string]uint64{}
 	f.mu.Unlock()
 	if f.sub, err = s.events.ChanSubscribe(eventPrefix+ownerKey("*", f.owner)+".>", f.hub.in); err != nil {
 		return fmt.Errorf("%w: watch: %w", ErrUnavailable, err)
@@ -285,29 +308,34 @@ func (f *feed) show(t Transfer) {
 	}
 }
 
-// compare reads what was stored since the last event, in case that messages were lost.
+// compare reads what was stored since the last comparison, in case that messages were lost: one can
+// be although a later one came.
 func (f *feed) compare(ctx context.Context) {
 	f.mu.Lock()
-	from := f.seq
-	if f.recent != nil {
+	if f.checking {
 		f.mu.Unlock()
 		return
 	}
-	f.recent = map[string]uint64{}
+	f.checking = true
+	from, upTo := f.checked, f.seq
 	f.mu.Unlock()
 
 	var found []stored
-	_ = scan(ctx, f.hub.store.nc, ownerKey("*", f.owner)+".>", from+1, func(m stored) { found = append(found, m) }) // what is missing comes next time
+	err := scan(ctx, f.hub.store.nc, ownerKey("*", f.owner)+".>", from+1, func(m stored) { found = append(found, m) }) // what is missing comes next time
 
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.checking = false
 	for _, m := range found {
 		if m.seq > f.recent[m.key] {
 			f.seq = max(f.seq, m.seq)
 			f.see(m)
 		}
 	}
-	f.recent = nil
+	if err == nil {
+		f.checked = upTo
+		maps.DeleteFunc(f.recent, func(_ string, seq uint64) bool { return seq <= upTo })
+	}
 }
 
 // event is what people see of a stored message; false for what says nothing to them.
