@@ -47,7 +47,7 @@ func childServer() {
 	}
 	memory := c.open()
 	source := transfer.NewSource(transfer.SourceOptions{Allow: []string{o.Host}, PerHost: 2 * inFlight, PerUser: 2 * inFlight})
-	saver := transfer.NewSaver(transfer.SaverOptions{Client: c.clients(), Source: source, Memory: memory, Stall: 2 * time.Second, Buffers: 2 << 20})
+	saver := transfer.NewSaver(transfer.SaverOptions{Client: c.clients(), Source: source, Memory: memory, Stall: 10 * time.Second, Buffers: 2 << 20})
 	var mover transfer.Mover = saver
 	if c.broken == "repost" {
 		mover = reposter{saver}

@@ -28,7 +28,8 @@ type leaseTimes struct {
 var standardLease = leaseTimes{ttl: 30 * time.Second, hold: 25 * time.Second, renew: 10 * time.Second, look: 2 * time.Second, reconcile: time.Minute, foreign: 30 * time.Second}
 
 const (
-	settleTime = 5 * time.Second // how long steps get to end before a partition is given away
+	joinTime   = 30 * time.Second // how long a new instance tries to open the leases
+	settleTime = 5 * time.Second  // how long steps get to end before a partition is given away
 
 	leaseSubject = "skylift.lease" // rings when leases were given back or somebody came
 )
@@ -56,9 +57,7 @@ func (r *Runner) startLeases(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	kv, err := js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
-		Bucket: "leases", History: 1, TTL: r.opt.lease.ttl, Storage: jetstream.FileStorage, Replicas: r.store.opt.Replicas,
-	})
+	kv, err := r.openLeases(ctx, js)
 	if err != nil {
 		return fmt.Errorf("open the leases: %w", err)
 	}
@@ -71,6 +70,27 @@ func (r *Runner) startLeases(ctx context.Context) error {
 	r.leases, r.owns = l, l.owns
 	go l.run() // ends with r.ctx; release waits for it
 	return nil
+}
+
+// openLeases makes the bucket; a cluster that is busy or without a leader gets the time of an election.
+func (r *Runner) openLeases(ctx context.Context, js jetstream.JetStream) (jetstream.KeyValue, error) {
+	ctx, cancel := context.WithTimeout(ctx, joinTime)
+	defer cancel()
+	for {
+		try, done := context.WithTimeout(ctx, publishTimeout)
+		kv, err := js.CreateOrUpdateKeyValue(try, jetstream.KeyValueConfig{
+			Bucket: "leases", History: 1, TTL: r.opt.lease.ttl, Storage: jetstream.FileStorage, Replicas: r.store.opt.Replicas,
+		})
+		done()
+		if err == nil {
+			return kv, nil
+		}
+		select {
+		case <-time.After(250 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
 }
 
 func (l *leases) owns(p int) bool { return time.Since(l.started) < time.Duration(l.until[p].Load()) }
