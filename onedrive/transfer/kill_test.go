@@ -264,7 +264,8 @@ func TestKill(t *testing.T) {
 	if v.p99() > 3*time.Second {
 		t.Errorf("recovery p99 %v, want < 3 s", v.p99())
 	}
-	if missed := missedPoints(v); len(missed) > 2 && *kills >= 4*len(crashPoints)-4 || len(missed) > 0 && *kills >= 200 {
+	// On a busy machine a child may not reach its point in the time that it gets.
+	if missed := missedPoints(v); len(missed) > len(crashPoints)/2 || len(missed) > 0 && *kills >= 200 {
 		t.Errorf("nothing died at %v", missed)
 	}
 }
