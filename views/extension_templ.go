@@ -217,7 +217,7 @@ func Extension(p Page, e ExtensionInfo) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 12, "\"><h1>Save with the right mouse button</h1><p class=\"lede\">The extension adds “Save to OneDrive” to every picture, link, video and selected address. It works in Chromium, Chrome, Edge, Brave, Opera and Vivaldi, and in Firefox.</p><p><a class=\"btn primary\" href=\"/extension.zip\" download data-testid=\"download\">")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 12, "\"><h1>Save with the right mouse button</h1><p class=\"lede wide\">The extension adds “Save to OneDrive” to every picture, link, video and selected address. It works in Chromium, Chrome, Edge, Brave, Opera and Vivaldi, and in Firefox.</p><p><a class=\"btn primary\" href=\"/extension.zip\" download data-testid=\"download\">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
