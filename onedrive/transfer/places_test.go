@@ -80,7 +80,7 @@ func TestRelaysThatWriteLeaveTheirPlaces(t *testing.T) {
 			e := openEngine(t, natsd.Memory, transfer.StoreOptions{}.At(func(point string) {
 				if point == "write.before" {
 					disk.RLock()
-					disk.RUnlock()
+					defer disk.RUnlock()
 				}
 			}))
 			ended := func(state transfer.State) func() bool {
