@@ -28,6 +28,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -194,6 +195,11 @@ func (s *service) wire(method, address, body string, header ...string) *reply {
 	}
 	transport := &http.Transport{DisableKeepAlives: true}
 	response, err := transport.RoundTrip(r)
+	for try := 0; errors.Is(err, syscall.ECONNRESET) && try < 9; try++ {
+		// Who refuses before all of the body has come may close the line, and the answer is lost with it.
+		r.Body, _ = r.GetBody()
+		response, err = transport.RoundTrip(r)
+	}
 	if err != nil {
 		s.t.Fatal(err)
 	}
