@@ -219,9 +219,12 @@ func (r *Runner) settle(n *run, a after) {
 		acc.gate.probing = false
 		defer acc.rejoin()
 	}
-	again := n.again
+	again, was := n.again, n.lane
 	n.again = false
-	switch {
+	if n.t != nil && n.t.Route != Native && n.t.Route != "" {
+		acc.free(n) // the relay has limits of its own
+	}
+	switch { // from here on n can be in another worker's hands
 	case n.state == held: // whoever holds it goes on
 	case r.stopping || a.drop && !again || !r.owns(partition(acc.owner)) || r.leases != nil && r.leases.leaving[partition(acc.owner)].Load():
 		r.drop(n)
@@ -242,10 +245,7 @@ func (r *Runner) settle(n *run, a after) {
 		n.state = timed
 		r.arm(n, a.wait)
 	}
-	if n.t != nil && n.t.Route != Native && n.t.Route != "" {
-		acc.free(n) // the relay has limits of its own
-	}
-	if n.lane == streams {
+	if was == streams {
 		r.dispatch(streams) // its host or account has room again
 	}
 }
