@@ -63,6 +63,9 @@ func (p *Page) ClickCSS(selector string) {
 	click := chromedp.Func(func(ctx context.Context, _ *chromedp.Target) (err error) {
 		for range 5 { // an element that was found can be replaced before the mouse is there
 			err = chromedp.Do(ctx, chromedp.Click(chromedp.CSS(selector), chromedp.NodeVisible))
+			if err != nil && strings.Contains(err.Error(), "target detached") {
+				return nil // the click has closed the page: whoever waits for what it does will see
+			}
 			if err == nil || !strings.Contains(err.Error(), "Could not find node") {
 				return err
 			}
