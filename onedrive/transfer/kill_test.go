@@ -274,13 +274,23 @@ func missedPoints(v verdict) []string {
 	return slices.DeleteFunc(slices.Clone(crashPoints), func(p string) bool { return v.deaths[p] > 0 })
 }
 
-// TestKillFindsABrokenBuild shows that the harness can fail.
+// TestKillFindsABrokenBuild shows that the harness can fail. A few kills find each mistake nearly always,
+// as where a process dies is drawn; so they may be asked more than once.
 func TestKillFindsABrokenBuild(t *testing.T) {
 	t.Parallel()
-	if v := killing(t, 6, "unsynced", []string{"write.before"}); v.lost == 0 {
+	if !finds(func() bool { return killing(t, 6, "unsynced", []string{"write.before"}).lost > 0 }) {
 		t.Error("transfers promised before they were stored: none lost, the harness sees nothing")
 	}
-	if v := killing(t, 8, "repost", []string{"post.after"}); v.duplicate == 0 {
+	if !finds(func() bool { return killing(t, 8, "repost", []string{"post.after"}).duplicate > 0 }) {
 		t.Error("a repeated POST: no duplicate, the harness sees nothing")
 	}
+}
+
+func finds(mistake func() bool) bool {
+	for range 5 {
+		if mistake() {
+			return true
+		}
+	}
+	return false
 }
