@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"skylift/onedrive/transfer"
 	"skylift/onedrive/transfer/natsd"
@@ -146,3 +147,34 @@ func TestRetryInTheMomentOfFailing(t *testing.T) {
 		return err == nil && now.State == transfer.Failed && now.Attempts == 2
 	})
 }
+
+// TestWakeInTheMomentOfParking: who signs in while a transfer is being refused for the lack of it is
+// not made to wait until it looks again by itself.
+func TestWakeInTheMomentOfParking(t *testing.T) {
+	t.Parallel()
+	m := &refused{stepping: make(chan struct{}), answer: make(chan struct{})}
+	e := openEngine(t, natsd.Memory, transfer.StoreOptions{})
+	r := e.run(t, m, transfer.RunnerOptions{})
+	submit(t, e.store, robin, picture(1), "")
+	<-m.stepping
+	r.WakeHere(robin, transfer.SignInRequired)
+	m.answer <- struct{}{}
+	select {
+	case <-m.stepping:
+		m.answer <- struct{}{}
+	case <-time.After(10 * time.Second):
+		t.Error("it was put aside")
+	}
+}
+
+// refused is a Mover that parks, when it is let.
+type refused struct{ stepping, answer chan struct{} }
+
+func (m *refused) Step(_ context.Context, t *transfer.Transfer, _ func() error, _ func()) (transfer.Next, error) {
+	m.stepping <- struct{}{}
+	<-m.answer
+	t.State, t.Reason = transfer.Waiting, transfer.SignInRequired
+	return transfer.Next{Park: true}, nil
+}
+
+func (m *refused) Abandon(context.Context, *transfer.Transfer) error { return nil }

@@ -51,6 +51,7 @@ type run struct {
 	holds  bool   // gave that place away for a write, with the file in memory, and will want it back
 	rests  bool   // gave its places away for the last write
 	again  bool   // was changed by somebody else while it was stepping
+	woken  bool   // was to be woken while it was stepping: what it was refused for may be gone
 	reason Reason // parked for
 	order  order
 	timer  *time.Timer
@@ -331,7 +332,7 @@ func (a *account) pick(l lane) *run {
 
 // begin counts n in. r.mu is held.
 func (n *run) begin() {
-	n.state = stepping
+	n.state, n.woken = stepping, false
 	n.a.gate.enter()
 	if n.lane == streams {
 		n.beginStream()

@@ -237,7 +237,7 @@ func (r *Runner) settle(n *run, a after) {
 		n.state = queued
 		heap.Push(&acc.queue, n)
 		acc.admit()
-	case a.park:
+	case a.park && !n.woken:
 		r.park(n)
 	case a.wait <= 0:
 		r.enqueue(n)
@@ -304,8 +304,11 @@ func (r *Runner) wake(owner string, reasons []Reason) {
 		return
 	}
 	for _, n := range a.runs {
-		if n.state == parked && wanted(n.reason, reasons) {
+		switch {
+		case n.state == parked && wanted(n.reason, reasons):
 			r.enqueue(n)
+		case n.state == stepping: // it may be about to park for what is over now
+			n.woken = true
 		}
 	}
 }
