@@ -223,7 +223,7 @@ func (r *saving) receivePiece(ctx context.Context, c Content, body *clientBody) 
 		}
 		if at == 0 && t.Work.UploadURL == "" {
 			r.nameFromBytes(buf)
-			if next, over, err := r.openSession(ctx); over || err != nil {
+			if next, over, err := r.openSession(ctx, ""); over || err != nil {
 				return r.received(ctx, next, err)
 			}
 		}
@@ -252,39 +252,6 @@ func (r *saving) receivePiece(ctx context.Context, c Content, body *clientBody) 
 		}
 	}
 	return r.hold(at, buf)
-}
-
-// openSession begins the upload session of a file that comes in pieces.
-func (r *saving) openSession(ctx context.Context) (Next, bool, error) {
-	t := r.t
-	for range maxPuts {
-		name, err := r.claimName(ctx, onedrive.SafeName(t.Work.Wanted), true)
-		if err != nil {
-			next, err := r.trouble(ctx, err)
-			return next, true, err
-		}
-		t.Name = name
-		session, err := r.client.CreateUploadSession(ctx, t.Folder.Ref(), name, t.sent())
-		if errors.Is(err, onedrive.ErrNameExists) {
-			if next, over, err := r.nameGone(ctx, "", t.Work.Errors > 0); over || err != nil {
-				return next, true, err
-			}
-			continue
-		}
-		if err != nil {
-			next, err := r.trouble(ctx, err)
-			return next, true, err
-		}
-		t.Work.UploadURL, t.Work.SessionEnds = session.URL, session.Expires
-		t.Work.PostedAt, t.Work.Sum = r.s.opt.Now(), ""
-		if err := r.keep(); err != nil {
-			r.dropSession(ctx)
-			return Next{}, true, err
-		}
-		return Next{}, false, nil
-	}
-	next, err := r.fail(ctx, "nameAlreadyExists", "")
-	return next, true, err
 }
 
 // hold keeps the bytes that are too few for a fragment in the record.

@@ -74,7 +74,7 @@ func (w *spoolWriter) Write(p []byte) (int, error) {
 
 func (w *spoolWriter) release() { w.s.spooled.Add(-w.n) }
 
-// beginSession makes the upload session, stores its address, and sends.
+// beginSession asks for room, opens the upload session, and sends.
 func (r *saving) beginSession(ctx context.Context, res *resource, body io.Reader, abort func()) (Next, error) {
 	t := r.t
 	t.Size = &res.size
@@ -84,31 +84,44 @@ func (r *saving) beginSession(ctx context.Context, res *resource, body io.Reader
 		}
 		return r.parkFull()
 	}
+	if next, over, err := r.openSession(ctx, res.eTag); over || err != nil {
+		return next, err
+	}
+	return r.sendFragments(ctx, body, 0, abort)
+}
+
+// openSession makes an upload session under a name that is free and stores its address. eTag is the strong
+// validator of the source, if there is one. Over means that the step ends with what is returned.
+func (r *saving) openSession(ctx context.Context, eTag string) (_ Next, over bool, _ error) {
+	t := r.t
 	for range maxPuts {
 		name, err := r.claimName(ctx, onedrive.SafeName(t.Work.Wanted), true)
 		if err != nil {
-			return r.trouble(ctx, err)
+			next, err := r.trouble(ctx, err)
+			return next, true, err
 		}
 		t.Name = name
 		session, err := r.client.CreateUploadSession(ctx, t.Folder.Ref(), name, t.sent())
 		if errors.Is(err, onedrive.ErrNameExists) {
 			if next, over, err := r.nameGone(ctx, "", t.Work.Errors > 0); over || err != nil {
-				return next, err
+				return next, true, err
 			}
 			continue
 		}
 		if err != nil {
-			return r.trouble(ctx, err)
+			next, err := r.trouble(ctx, err)
+			return next, true, err
 		}
-		t.Work.UploadURL, t.Work.SessionEnds, t.Work.SourceETag = session.URL, session.Expires, res.eTag
+		t.Work.UploadURL, t.Work.SessionEnds, t.Work.SourceETag = session.URL, session.Expires, eTag
 		t.Work.PostedAt, t.Work.Sum = r.s.opt.Now(), ""
 		if err := r.keep(); err != nil {
 			r.dropSession(ctx)
-			return Next{}, err
+			return Next{}, true, err
 		}
-		return r.sendFragments(ctx, body, 0, abort)
+		return Next{}, false, nil
 	}
-	return r.fail(ctx, "nameAlreadyExists", "")
+	next, err := r.fail(ctx, "nameAlreadyExists", "")
+	return next, true, err
 }
 
 // full asks OneDrive whether a large file has room. A quota that is hidden is not a full one.
