@@ -250,6 +250,9 @@ func (t *Transfer) sent() onedrive.ConflictBehavior {
 	return onedrive.Fail
 }
 
+// tried reports whether something went wrong before, so that OneDrive may have more than we know of.
+func (t *Transfer) tried() bool { return t.Work.Errors+t.Work.Lost > 0 }
+
 // clockSkew is how far Microsoft's clock and ours may be apart.
 const clockSkew = 5 * time.Minute
 

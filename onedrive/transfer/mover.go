@@ -30,6 +30,7 @@ type Work struct {
 	PostedAt     time.Time          `json:"postedAt,omitzero"`      // just before the native POST
 	LastSign     time.Time          `json:"lastSign,omitzero"`      // the last sign of life of a native transfer
 	Errors       int                `json:"errors,omitempty"`       // transient errors in a row
+	Lost         int                `json:"lost,omitempty"`         // how often in a row OneDrive lost what it was sent
 	Full         int                `json:"full,omitempty"`         // how often OneDrive had no room
 	NativeFailed bool               `json:"nativeFailed,omitempty"` // native was tried and left
 	ItemID       string             `json:"itemId,omitempty"`       // what is to be verified

@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"context"
+	"errors"
 	"hash"
 	"io"
 	"sync"
@@ -102,10 +103,7 @@ func (p *piece) fill(body io.Reader) {
 		at := have % onedrive.FragmentUnit
 		n, err := body.Read(block[at:min(onedrive.FragmentUnit, at+p.size-have)])
 		have += int64(n)
-		if err == io.EOF && have < p.size {
-			err = &SourceError{Code: codeSizeMismatch, Temporary: true}
-		}
-		if have == p.size {
+		if err = early(err); have == p.size {
 			err = nil
 		}
 		if p.arrive(have, err); err != nil {
@@ -254,10 +252,10 @@ func (r *saving) sendPiece(ctx context.Context, p *piece, sum hash.Hash) (*onedr
 	var answer onedrive.FragmentAnswer
 	if broken == nil {
 		var err error
-		if answer, err = r.putFragment(ctx, p.fragment()); err != nil {
-			if broken = p.broken(); broken == nil {
-				return nil, err
-			}
+		if answer, err = r.putFragment(ctx, p.fragment()); err == nil {
+			broken = p.end() // OneDrive may have answered before it had read all
+		} else if broken = p.broken(); broken == nil {
+			return nil, err
 		}
 	}
 	if broken != nil {
@@ -265,7 +263,10 @@ func (r *saving) sendPiece(ctx context.Context, p *piece, sum hash.Hash) (*onedr
 			return nil, broken
 		}
 		var err error
-		if answer, err = r.putFragment(ctx, p.fragment()); err != nil {
+		switch answer, err = r.putFragment(ctx, p.fragment()); {
+		case errors.Is(err, onedrive.ErrRange), errors.Is(err, errRewind):
+			return nil, broken // it is the source that is in trouble; the next step asks how far OneDrive is
+		case err != nil:
 			return nil, err
 		}
 	}
@@ -288,7 +289,7 @@ func (r *saving) arrived(p *piece, answer onedrive.FragmentAnswer, sum hash.Hash
 	p.hashTo(sum)
 	r.s.sums.put(t.ID, sum, end)
 	if end > t.Work.Best {
-		t.Work.Best, t.Work.Errors = end, 0 // only what was never there before counts as progress
+		t.Work.Best, t.Work.Errors, t.Work.Lost = end, 0, 0 // only what was never there before counts as progress
 	}
 	if !answer.Expires.IsZero() {
 		t.Work.SessionEnds = answer.Expires

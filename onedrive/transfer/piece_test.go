@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"strings"
@@ -56,4 +57,33 @@ func TestTheNextPieceArrivesWhileOneIsSent(t *testing.T) {
 			t.Errorf("%d bytes of memory are still reserved", w.saver.blocks.used)
 		}
 	})
+}
+
+// An answer that comes before OneDrive has read the fragment is believed no more than any other, and
+// what has not arrived yet is not taken for what was sent.
+func TestAnAnswerBeforeTheBytes(t *testing.T) {
+	for _, way := range []fakegraph.Fault{{Action: fakegraph.WrongJSON}, {Status: 404}, {Status: 416}, {Status: 503}} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorldInABubble(t, nil, func(o *SaverOptions, _ *SourceOptions) { o.Buffers = 2 << 20 })
+			w.web.mux.HandleFunc("/pauses.bin", func(rw http.ResponseWriter, r *http.Request) {
+				rw.Header().Set("Content-Length", fmt.Sprint(len(large)))
+				rw.Header().Set("ETag", `"v1"`)
+				if r.Method == http.MethodHead || r.Header.Get("Range") != "" {
+					http.ServeContent(rw, r, "", time.Time{}, bytes.NewReader(large))
+					return
+				}
+				rw.Write(large[:len(large)-onedrive.FragmentUnit])
+				http.NewResponseController(rw).Flush()
+				time.Sleep(time.Second)
+				rw.Write(large[len(large)-onedrive.FragmentUnit:])
+			})
+			way.Phase = fakegraph.PhaseFragmentLast
+			w.ms.Faults().Add(way)
+			tr := w.drive(t, w.ask(t, alex, Request{SourceURL: "/pauses.bin"}))
+			w.check(t, tr, "pauses.bin", large)
+			if n := w.count(alex, large); n != 1 {
+				t.Errorf("%+v: %d files", way, n)
+			}
+		})
+	}
 }

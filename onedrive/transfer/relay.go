@@ -107,10 +107,18 @@ func (r *saving) resume(ctx context.Context, res *resource, offset int64) (Next,
 	}
 	if res.offset < offset {
 		if _, err := io.CopyN(io.Discard, res.body, offset-res.offset); err != nil {
-			return r.trouble(ctx, err)
+			return r.trouble(ctx, early(err))
 		}
 	}
 	return r.sendFragments(ctx, res.body, offset, res.body.abort)
+}
+
+// early is the error of a source that ended before its time.
+func early(err error) error {
+	if err == io.EOF {
+		return &SourceError{Code: codeSizeMismatch, Temporary: true}
+	}
+	return err
 }
 
 // begin looks at the first bytes, finds the name, and sends.
@@ -127,6 +135,9 @@ func (r *saving) begin(ctx context.Context, u *url.URL, res *resource) (Next, er
 	}
 	buf, err := r.s.buffers.fill(res.body, nil, int(first))
 	defer func() { r.s.buffers.put(buf) }()
+	if err == io.EOF && res.size > int64(len(buf)) {
+		err = early(err)
+	}
 	if err != nil && err != io.EOF {
 		return r.trouble(ctx, err)
 	}

@@ -69,6 +69,7 @@ const (
 	codeSignInRequired     = "signInRequired"
 	codeInvalidRequest     = "invalidRequest"
 	codeInternal           = "internal"
+	codeOneDriveFault      = "generalException" // Graph's own word for what it has no word for
 )
 
 // Validate makes r complete (trimmed, defaults filled in) or says which field is wrong with a

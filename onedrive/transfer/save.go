@@ -271,6 +271,7 @@ func fullWait(n int) time.Duration {
 // Waits and budgets of a transfer that meets trouble.
 const (
 	maxSourceErrors = 5                // in a row without progress: then the source is given up
+	maxLost         = 5                // times in a row that OneDrive lost what it was sent
 	maxQuickErrors  = 4                // of OneDrive in a row: then the transfer parks
 	maxAge          = 48 * time.Hour   // of a transfer that has been parked offline or for a lock
 	firstFullWait   = 15 * time.Second // until a full OneDrive is asked again; then twice as long each time

@@ -103,7 +103,7 @@ func (r *saving) openSession(ctx context.Context, eTag string) (_ Next, over boo
 		t.Name = name
 		session, err := r.client.CreateUploadSession(ctx, t.Folder.Ref(), name, t.sent())
 		if errors.Is(err, onedrive.ErrNameExists) {
-			if next, over, err := r.nameGone(ctx, "", t.Work.Errors > 0); over || err != nil {
+			if next, over, err := r.nameGone(ctx, "", t.tried()); over || err != nil {
 				return next, true, err
 			}
 			continue
@@ -205,6 +205,11 @@ func (r *saving) putFragment(ctx context.Context, f fragment) (onedrive.Fragment
 			return onedrive.FragmentAnswer{Next: status.Next}, nil
 		case status.Next >= 0 && status.Next < f.offset:
 			return answer, errRewind
+		case errors.Is(last, onedrive.ErrRange) && status.Next <= from:
+			// Nothing is there already, so it still sits on a fragment that broke off.
+			if err := r.pause(ctx, try, last); err != nil {
+				return answer, err
+			}
 		case status.Next >= f.offset:
 			from = status.Next
 		}
@@ -243,25 +248,28 @@ func (r *saving) interrupted(ctx context.Context, err error) (Next, error) {
 	t := r.t
 	switch {
 	case errors.Is(err, errRewind), errors.Is(err, onedrive.ErrRange):
-		if t.Work.Errors++; t.Work.Errors > maxSourceErrors {
-			return r.fail(ctx, codeInternal, "")
-		}
-		return Next{After: backoff(t.Work.Errors)}, nil
+		return r.lost(ctx)
 	case errors.Is(err, onedrive.ErrSessionGone):
-		t.Work.Errors++
-		if t.Work.Errors > maxSourceErrors {
-			return r.fail(ctx, codeInternal, "")
-		}
+		next, err := r.lost(ctx)
 		r.dropSession(ctx)
-		return Next{After: backoff(t.Work.Errors)}, nil
+		return next, err
 	case errors.Is(err, onedrive.ErrNameExists):
 		r.dropSession(ctx)
-		if next, over, err := r.nameGone(ctx, "", t.Work.Errors > 0); over || err != nil {
+		if next, over, err := r.nameGone(ctx, "", t.tried()); over || err != nil {
 			return next, err
 		}
 		return Next{}, nil // again, under another name
 	}
 	return r.trouble(ctx, err)
+}
+
+// lost counts how often OneDrive lost what it was sent: a few times in a row without progress are
+// borne. They are counted apart from the source's own mishaps, so that each ends as what it is.
+func (r *saving) lost(ctx context.Context) (Next, error) {
+	if r.t.Work.Lost++; r.t.Work.Lost > maxLost {
+		return r.fail(ctx, codeOneDriveFault, "")
+	}
+	return Next{After: backoff(r.t.Work.Lost)}, nil
 }
 
 // committed verifies the file that a session has made. OneDrive does not always name it.
@@ -273,11 +281,9 @@ func (r *saving) committed(ctx context.Context, item *onedrive.DriveItem, sum st
 			return r.trouble(ctx, err)
 		}
 		if !ok {
-			if t.Work.Errors++; t.Work.Errors > maxSourceErrors {
-				return r.fail(ctx, codeInternal, "")
-			}
+			next, err := r.lost(ctx)
 			r.dropSession(ctx)
-			return Next{After: backoff(t.Work.Errors)}, nil
+			return next, err
 		}
 		item = &found
 	}

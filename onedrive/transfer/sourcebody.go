@@ -132,7 +132,7 @@ func (g *turnstile) enter(ctx context.Context, key string) (leave func(), err er
 			return nil, errBusy
 		case <-ctx.Done():
 			done()
-			return nil, ctx.Err()
+			return nil, broken(ctx, ctx.Err())
 		}
 	}
 	return sync.OnceFunc(func() { <-l.slots; done() }), nil
