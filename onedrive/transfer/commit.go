@@ -24,6 +24,7 @@ var (
 const (
 	maxBatch       = 900             // records that share a sync; the server's limit is 1,000
 	maxBatchBytes  = 4 << 20         // and their size: a record may hold the bytes of a small picture
+	maxApart       = 12              // writes that wait and go each by itself where that is quicker than a batch
 	pipelines      = 2               // batches on their way: one is prepared while the other is synced
 	publishTimeout = 3 * time.Second // a publish whose answer dies with a leader is tried again after this
 
@@ -68,6 +69,7 @@ type wrote struct {
 // committer stores writes. Those that wait while a sync runs share the next one: an atomic batch.
 type committer struct {
 	nc    *nats.Conn
+	apart int // up to so many writes go each by itself; 0: all share
 	in    chan *write
 	ctx   context.Context
 	ended chan struct{}
@@ -163,12 +165,12 @@ func (c *committer) run() {
 			c.single = c.single[1:]
 		}
 		in := c.in
-		if len(c.flying) == pipelines {
+		if len(c.flying) >= pipelines {
 			in = nil
 		}
 		select {
 		case w := <-in:
-			c.send(c.gather(w))
+			c.begin(c.gather(w))
 		case m := <-c.answers:
 			for _, f := range c.flying {
 				if f.inbox == m.Subject {
@@ -201,6 +203,26 @@ func (c *committer) gather(w *write) []*write {
 		}
 	}
 	return ws
+}
+
+// begin sends ws. A server alone stages an atomic batch in a folder of its own, with some seven syncs
+// for its files: it takes as long as ten messages that are synced one by one. So a few go alone.
+func (c *committer) begin(ws []*write) {
+	if len(ws) > c.apart {
+		c.send(ws)
+		return
+	}
+	var together []*write
+	for i, w := range ws {
+		if len(w.records) > 1 {
+			together = append(together, w)
+			continue
+		}
+		c.send(ws[i : i+1])
+	}
+	if len(together) > 0 {
+		c.send(together)
+	}
 }
 
 // send puts ws on their way: one message, or one atomic batch.

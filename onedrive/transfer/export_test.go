@@ -22,7 +22,7 @@ func Decode(s Sealer, owner, id string, data []byte) (Transfer, error) {
 }
 
 // Forget lets go of the files that tests save: a measurement's memory is its own.
-func Forget() { large, larger, middle = nil, nil, nil }
+func Forget() { large, larger, middle, sourceKinds = nil, nil, nil, nil }
 
 // WakeHere is Wake without the word to other instances, which comes back to this one a little later.
 func (r *Runner) WakeHere(owner string, reasons ...Reason) { r.wake(owner, reasons) }

@@ -58,6 +58,9 @@ func OpenStore(ctx context.Context, js jetstream.JetStream, nc *nats.Conn, o Sto
 	s := &Store{opt: o, nc: js.Conn(), events: nc, codec: codec{o.Sealer}, ctx: ctx, stop: stop}
 	s.commit = newCommitter(ctx, s.nc)
 	s.commit.at = o.at
+	if o.Replicas == 1 {
+		s.commit.apart = maxApart
+	}
 	s.hub = newHub(ctx, s)
 	err := s.commit.start()
 	if err == nil {
