@@ -1,6 +1,9 @@
 package transfer
 
-import "time"
+import (
+	"syscall"
+	"time"
+)
 
 // At sets what tests do at each named point of the work.
 func (o StoreOptions) At(at func(point string)) StoreOptions {
@@ -26,3 +29,10 @@ func Forget() { large, larger, middle, sourceKinds = nil, nil, nil, nil }
 
 // WakeHere is Wake without the word to other instances, which comes back to this one a little later.
 func (r *Runner) WakeHere(owner string, reasons ...Reason) { r.wake(owner, reasons) }
+
+// ReceiveBuffer bounds what the system keeps of a source that nobody has read yet.
+func (s *Source) ReceiveBuffer(bytes int) {
+	s.guard.open.Control = func(_, _ string, c syscall.RawConn) error {
+		return c.Control(func(fd uintptr) { _ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, bytes) })
+	}
+}

@@ -46,8 +46,11 @@ func childServer() {
 		c.left.Store(rand.Int64N(n) + 1)
 	}
 	memory := c.open()
-	source := transfer.NewSource(transfer.SourceOptions{Allow: []string{o.Host}, PerHost: 2 * inFlight, PerUser: 2 * inFlight})
-	saver := transfer.NewSaver(transfer.SaverOptions{Client: c.clients(), Source: source, Memory: memory, Stall: 10 * time.Second, Buffers: 2 << 20})
+	source := transfer.NewSource(transfer.SourceOptions{Allow: []string{o.Host, o.Film.host()}, PerHost: 2 * inFlight, PerUser: 2 * inFlight})
+	if o.Film != nil {
+		source.ReceiveBuffer(socketBuffer)
+	}
+	saver := transfer.NewSaver(transfer.SaverOptions{Client: c.clients(), Source: source, Memory: memory, Stall: 10 * time.Second, Buffers: o.Buffers})
 	var mover transfer.Mover = saver
 	if c.broken == "repost" {
 		mover = reposter{saver}

@@ -25,6 +25,8 @@ import (
 type outside struct {
 	Graph, Web, Host, Note string
 	People                 []person
+	Buffers                int64 // of the child's saver; 0: the product's
+	Film                   *film // what else can be asked for; nil: nothing
 
 	ms *fakegraph.Server
 	mu sync.Mutex
@@ -49,6 +51,7 @@ func newOutside(t *testing.T) *outside {
 	transport := &http.Transport{MaxIdleConnsPerHost: 8}
 	t.Cleanup(transport.CloseIdleConnections)
 	o := &outside{
+		Buffers: 2 << 20,
 		ms:      fakegraph.New(fakegraph.Options{Discard: true, Empty: true, Fetch: transport}),
 		fetched: map[string]bool{}, recovered: map[int]time.Duration{}, deaths: map[string]int{}, children: map[int]func() time.Time{},
 	}
@@ -195,6 +198,9 @@ func (o *outside) files() (copies map[string][]string, contentOfItem map[string]
 
 // request is what is asked for by a key.
 func (o *outside) request(key string) (person, transfer.Request) {
+	if o.Film != nil {
+		return o.Film.Person, transfer.Request{SourceURL: o.Film.URL, DriveID: o.Film.Person.Drive}
+	}
 	for _, p := range o.People {
 		if p.Owner == ownerOfKey(key).Owner {
 			return p, transfer.Request{
