@@ -294,5 +294,8 @@ func (r *saving) arrived(p *piece, answer onedrive.FragmentAnswer, sum hash.Hash
 	if !answer.Expires.IsZero() {
 		t.Work.SessionEnds = answer.Expires
 	}
+	if r.spooled {
+		end = (*t.Size + end) / 2 // all of the first leg, and this much of the second
+	}
 	r.advance(end)
 }

@@ -127,13 +127,13 @@ func (r *saving) begin(ctx context.Context, u *url.URL, res *resource) (Next, er
 	if res.size == 0 {
 		return r.fail(ctx, codeEmptyFile, "")
 	}
-	first := int64(maxUnannounced)
+	first, body := int64(maxUnannounced), r.first(res.body, res.size)
 	if res.size > onedrive.MaxPut {
-		first = sniffBytes
+		first, body = sniffBytes, res.body // goes on as it comes
 	} else if res.size > 0 {
 		first = res.size
 	}
-	buf, err := r.s.buffers.fill(res.body, nil, int(first))
+	buf, err := r.s.buffers.fill(body, nil, int(first))
 	defer func() { r.s.buffers.put(buf) }()
 	if err == io.EOF && res.size > int64(len(buf)) {
 		err = early(err)
@@ -162,7 +162,7 @@ func (r *saving) begin(ctx context.Context, u *url.URL, res *resource) (Next, er
 		t.Size = &size
 		return r.put(ctx, buf)
 	case res.size < 0:
-		return r.spool(ctx, res, io.MultiReader(bytes.NewReader(buf), res.body))
+		return r.spool(ctx, res, io.MultiReader(bytes.NewReader(buf), body))
 	}
 	return r.beginSession(ctx, res, io.MultiReader(bytes.NewReader(buf), res.body), res.body.abort)
 }
@@ -189,7 +189,7 @@ func (r *saving) put(ctx context.Context, data []byte) (Next, error) {
 	h := onedrive.QuickXor()
 	h.Write(data)
 	sum := quickXor(h)
-	unclear := !t.Work.PostedAt.IsZero()
+	size, unclear := int64(len(data)), !t.Work.PostedAt.IsZero()
 	for range maxPuts {
 		if unclear {
 			item, found, err := r.lookForOurs(ctx, sum)
@@ -214,7 +214,7 @@ func (r *saving) put(ctx context.Context, data []byte) (Next, error) {
 				return Next{}, err
 			}
 		}
-		item, err := r.client.PutContent(ctx, t.Folder.Ref(), t.Name, t.sent(), t.ContentType, int64(len(data)), bytes.NewReader(data))
+		item, err := r.client.PutContent(ctx, t.Folder.Ref(), t.Name, t.sent(), t.ContentType, size, r.second(bytes.NewReader(data), size))
 		switch {
 		case err == nil:
 			t.Work.ItemID = item.ID

@@ -84,11 +84,13 @@ type saving struct {
 	client   *onedrive.Client
 	keep     func() error
 	progress func()
+	began    time.Time
+	spooled  bool // the file came as a whole first: see leg
 }
 
 // Step does the next piece of work for t.
 func (s *Saver) Step(ctx context.Context, t *Transfer, keep func() error, progress func()) (Next, error) {
-	r := &saving{s: s, t: t, keep: keep, progress: progress}
+	r := &saving{s: s, t: t, keep: keep, progress: progress, began: time.Now()}
 	if t.State.Final() {
 		return Next{}, nil
 	}

@@ -47,7 +47,7 @@ func (r *saving) spool(ctx context.Context, res *resource, body io.Reader) (Next
 		r.t.Size = &size
 		return r.put(ctx, data)
 	}
-	res.size = size
+	res.size, r.spooled = size, true
 	return r.beginSession(ctx, res, f, func() {})
 }
 

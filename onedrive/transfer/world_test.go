@@ -37,7 +37,8 @@ type world struct {
 	shift atomic.Int64
 	opt   SaverOptions
 	src   SourceOptions
-	wire  *wire // the network, when it is one in memory
+	wire  *wire  // the network, when it is one in memory
+	shown func() // told of progress, if somebody wants to know
 }
 
 const (
@@ -169,8 +170,12 @@ func (w *world) drive(t testing.TB, tr *Transfer) *Transfer {
 func (w *world) driveWith(t testing.TB, tr *Transfer, keep func() error, seen ...func()) *Transfer {
 	t.Helper()
 	failed := 0
+	shown := w.shown
+	if shown == nil {
+		shown = func() {}
+	}
 	for range 400 {
-		next, err := w.saver.Step(t.Context(), tr, keep, func() {})
+		next, err := w.saver.Step(t.Context(), tr, keep, shown)
 		if err != nil {
 			if failed++; failed > 8 {
 				t.Fatalf("step: %v (%+v)", err, tr)
