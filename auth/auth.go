@@ -9,6 +9,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,6 +20,11 @@ import (
 // DefaultScopes are the least that saving into a person's own drive needs, for personal and work
 // accounts alike. The name comes with the ID token, so User.Read is not asked for.
 var DefaultScopes = []string{"openid", "profile", "offline_access", "Files.ReadWrite"}
+
+// SharedFiles is what files of others and those of SharePoint libraries need besides. It is asked
+// for when somebody wants to use such a folder, and from then on at each of their sign-ins.
+// https://learn.microsoft.com/graph/permissions-reference#filesreadwriteall
+const SharedFiles = "Files.ReadWrite.All"
 
 const (
 	// PendingLife is how long a person may take on Microsoft's pages.
@@ -91,6 +97,7 @@ type Pending struct {
 	Return    string    `json:"return"`              // a local path
 	Purpose   string    `json:"purpose,omitempty"`   // "" for the pages; else what the app calls it, such as "panel"
 	Challenge string    `json:"challenge,omitempty"` // of whoever asked (panel, extension), for its one-time code
+	Shared    bool      `json:"shared,omitempty"`    // SharedFiles was asked for
 	Expires   time.Time `json:"expires"`
 }
 
@@ -102,13 +109,14 @@ type BeginOptions struct {
 	LoginHint string // the account to offer
 	Prompt    string // "", "login", "none", "consent" or "select_account"
 	Claims    string // a claims challenge that Graph sent, passed on as it came
+	Shared    bool   // ask for SharedFiles, too
 }
 
 // Begin starts a sign-in: the address to send the browser to, and what to keep for Finish.
 func (p *Provider) Begin(o BeginOptions) (string, Pending) {
 	pending := Pending{
 		State: randomToken(""), Nonce: randomToken(""), Verifier: oauth2.GenerateVerifier(),
-		Return: LocalPath(o.Return), Purpose: o.Purpose, Challenge: o.Challenge,
+		Return: LocalPath(o.Return), Purpose: o.Purpose, Challenge: o.Challenge, Shared: o.Shared,
 		Expires: p.config.Now().Add(PendingLife).UTC(),
 	}
 	params := []oauth2.AuthCodeOption{
@@ -120,6 +128,9 @@ func (p *Provider) Begin(o BeginOptions) (string, Pending) {
 	optional := map[string]string{"prompt": o.Prompt, "claims": o.Claims, "login_hint": o.LoginHint}
 	if o.Prompt == "select_account" {
 		delete(optional, "login_hint") // Microsoft advises against the pair
+	}
+	if o.Shared {
+		optional["scope"] = strings.Join(append(slices.Clone(p.config.Scopes), SharedFiles), " ")
 	}
 	for name, value := range optional {
 		if value != "" {
@@ -161,6 +172,15 @@ func (p *Provider) Finish(ctx context.Context, pending Pending, query url.Values
 		return User{}, nil, err
 	}
 	return user, token, nil
+}
+
+// Grants reports whether Microsoft gave the permission with the token, as it tells beside it: by its
+// name, or by its name behind Graph's address.
+func Grants(token *oauth2.Token, permission string) bool {
+	given, _ := token.Extra("scope").(string)
+	return slices.ContainsFunc(strings.Fields(given), func(s string) bool {
+		return strings.EqualFold(s[strings.LastIndexByte(s, '/')+1:], permission)
+	})
 }
 
 // Refresh changes a refresh token for a fresh access token and, mostly, a new refresh token.

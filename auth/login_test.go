@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -260,4 +261,23 @@ func FuzzIDToken(f *testing.F) {
 			t.Errorf("accepted %q as %+v", raw, user)
 		}
 	})
+}
+
+func TestSharedFilesAreAskedForOnDemand(t *testing.T) {
+	h := newLoginHost(t, "common")
+	for _, shared := range []bool{false, true} {
+		address, pending := h.provider.Begin(BeginOptions{Shared: shared})
+		scope := strings.Fields(mustParse(t, address).Query().Get("scope"))
+		if slices.Contains(scope, SharedFiles) != shared || pending.Shared != shared || !slices.Contains(scope, "Files.ReadWrite") {
+			t.Errorf("shared %v: asked for %v", shared, scope)
+		}
+	}
+	for given, want := range map[string]bool{
+		"": false, "Files.ReadWrite": false, "openid Files.ReadWrite.All": true, "https://graph.microsoft.com/files.readwrite.all profile": true, "Files.ReadWrite.AllX": false,
+	} {
+		token := (&oauth2.Token{}).WithExtra(map[string]any{"scope": given})
+		if Grants(token, SharedFiles) != want {
+			t.Errorf("%q grants it: %v", given, !want)
+		}
+	}
 }

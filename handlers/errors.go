@@ -82,7 +82,7 @@ var requests = map[string]words{
 	"oneDriveBusy":       {503, "OneDrive asked for a pause.", "", "Try again in a minute."},
 	"oneDriveDown":       {502, "OneDrive could not be reached.", "", "Try again in a minute."},
 	"folderNotFound":     {404, "This folder does not exist any more.", "Nothing was saved.", "Choose another folder."},
-	"folderAccessDenied": {403, "OneDrive does not let you into this folder.", "", "Choose another folder."},
+	"folderAccessDenied": {403, "OneDrive does not let you into this folder.", "", "Choose another one. A folder that is shared with you has to be opened once in Skylift's own folder list, which asks Microsoft for it."},
 	"noDrive":            {404, "This account has no OneDrive.", "", "Open onedrive.com once with this account, or sign in with another."},
 	"connectInvalid":     {400, "This is not how the extension asks to be connected.", "Nothing was connected.", "Open the extension's settings and press Connect there."},
 	"handoffInvalid":     {400, "This is not how the panel signs in.", "Nothing was connected.", "Press “Sign in” in the panel again."},

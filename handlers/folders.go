@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -28,7 +29,31 @@ func (h *Handler) folders(c echo.Context) error {
 	if err := checkRef(ref); err != nil {
 		return err
 	}
-	return h.showPicker(c, http.StatusOK, ref, views.Picker{Query: strings.TrimSpace(cut(q.Get("q"), 100)), Return: pickerReturn(q.Get("return"))})
+	k := views.Picker{Query: strings.TrimSpace(cut(q.Get("q"), 100)), Return: pickerReturn(q.Get("return"))}
+	err := h.showPicker(c, http.StatusOK, ref, k)
+	if ref.DriveID == "" || !errors.Is(err, onedrive.ErrAccessDenied) {
+		return err
+	}
+	return h.offerShared(c, k, err)
+}
+
+// offerShared shows OneDrive's top instead of a folder of somebody else's that Skylift may not use
+// yet, and the way to allow it.
+func (h *Handler) offerShared(c echo.Context, k views.Picker, denied error) error {
+	p, err := h.prefs(c.Request().Context(), owner(c))
+	switch {
+	case err != nil:
+		return err
+	case p.Shared:
+		return denied
+	}
+	k.Problem = &views.Notice{Tone: views.Resting, What: "This folder lies in somebody else's OneDrive.", Did: "So far Skylift may use your own folders only."}
+	if inPanel(c) { // Microsoft's pages do not stand in a frame
+		k.Problem.Do = "Open Skylift in a tab and this folder in it: there you can allow it."
+	} else {
+		k.Problem.Link = &views.Link{Text: "Allow folders that are shared with you", URL: "/auth/login?shared=1&return=" + url.QueryEscape(c.Request().URL.RequestURI())}
+	}
+	return h.showPicker(c, http.StatusOK, onedrive.Ref{}, k)
 }
 
 // newFolder serves POST /folders of the picker, and goes into the new folder. One of that name

@@ -14,6 +14,7 @@ type prefs struct {
 	Folder   *transfer.Folder          `json:"folder,omitempty"` // nil: OneDrive's top
 	Conflict onedrive.ConflictBehavior `json:"conflict,omitempty"`
 	Recent   []transfer.Folder         `json:"recent,omitempty"` // newest first
+	Shared   bool                      `json:"shared,omitempty"` // folders of others may be used, too
 }
 
 const recentFolders = 6

@@ -24,10 +24,14 @@ func (h *Handler) signInRoutes() []route {
 
 const callbackPath = "/auth/callback"
 
-// login serves GET /auth/login: off to Microsoft. Nothing is stored before the answer comes.
+// login serves GET /auth/login: off to Microsoft. Nothing is stored before the answer comes. With
+// shared=1 it asks for the folders of others, too.
 func (h *Handler) login(c echo.Context) error {
 	q := c.QueryParams()
-	o := auth.BeginOptions{Return: auth.LocalPath(q.Get("return")), LoginHint: q.Get("login_hint"), Prompt: "select_account"}
+	o := auth.BeginOptions{Return: auth.LocalPath(q.Get("return")), LoginHint: q.Get("login_hint"), Prompt: "select_account", Shared: q.Get("shared") != ""}
+	if u, ok := user(c); ok && o.Shared && o.LoginHint == "" {
+		o.LoginHint = u.Username
+	}
 	if o.LoginHint != "" {
 		o.Prompt = ""
 	}
@@ -53,6 +57,9 @@ func (h *Handler) callback(c echo.Context) error {
 	}
 	u, token, err := h.o.Provider.Finish(r.Context(), pending, r.URL.Query())
 	if err != nil {
+		if before, ok := user(c); ok && pending.Shared { // who is signed in stays so, without the folders of others
+			_, _ = h.sharedFiles(r.Context(), before.ID, true, false)
+		}
 		return h.signInFailed(c, err)
 	}
 	if err := h.welcome(r.Context(), u, func(ctx context.Context) error { return h.o.Tokens.Put(ctx, u.ID, token) }); err != nil {
@@ -62,11 +69,34 @@ func (h *Handler) callback(c echo.Context) error {
 		return err
 	}
 	h.log.Info("signed in", "user", u.ID)
+	more, err := h.sharedFiles(r.Context(), u.ID, pending.Shared, auth.Grants(token, auth.SharedFiles))
+	if err != nil {
+		return err
+	}
+	if more {
+		return h.begin(c, auth.BeginOptions{Return: pending.Return, Purpose: pending.Purpose, Challenge: pending.Challenge, LoginHint: u.Username, Shared: true})
+	}
 	to, err := h.landing(c, pending, u)
 	if err != nil {
 		return err
 	}
 	return c.Redirect(http.StatusSeeOther, to)
+}
+
+// sharedFiles remembers whether somebody's sign-in reaches the folders of others, and reports whether to ask
+// for them now: who allowed them once wants them at the next sign-in, too, and a plain one to a personal
+// account does not bring them. Microsoft shows no page then. What was asked for and not given is not
+// asked for again.
+func (h *Handler) sharedFiles(ctx context.Context, userID string, asked, granted bool) (more bool, err error) {
+	p, err := h.prefs(ctx, userID)
+	switch {
+	case err != nil || p.Shared == granted:
+		return false, err
+	case p.Shared && !asked:
+		return true, nil
+	}
+	p.Shared = granted
+	return false, h.o.Users.SetPrefs(ctx, userID, p)
 }
 
 // welcome stores who came and their tokens, and wakes what waited for the sign-in.

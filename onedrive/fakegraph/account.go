@@ -18,8 +18,9 @@ type Account struct {
 	// "retiredNoLocation" (202 without Location). Empty means legacy for a personal drive and
 	// "not supported" for a business one.
 	Temper string
-	// Consent is what the identity platform knows of the person's consent: empty means given
-	// before, "ask" shows the consent page once for each app, "admin" asks for an administrator.
+	// Consent is what the identity platform knows of the person's consent: empty means given before
+	// for the person's own files, "all" for all files, "ask" shows the consent page once for each
+	// app, "admin" asks for an administrator.
 	Consent string
 }
 
@@ -92,7 +93,7 @@ func (s *Server) AddAccount(a Account) {
 	s.byLogin[strings.ToLower(a.Login)] = &a
 }
 
-// SetConsent changes what is known of an account's consent: "", "ask" or "admin" (see Account).
+// SetConsent changes what is known of an account's consent: "", "all", "ask" or "admin" (see Account).
 // What it agreed to before is forgotten.
 func (s *Server) SetConsent(login, consent string) {
 	a := s.account(login)

@@ -49,23 +49,27 @@ func (t *access) allows(anyOf ...string) bool {
 var (
 	readFiles  = []string{"Files.Read", "Files.Read.All", "Files.Read.Selected", "Files.ReadWrite", "Files.ReadWrite.All", "Files.ReadWrite.AppFolder", "Sites.Read.All", "Sites.ReadWrite.All", "onedrive.readonly", "onedrive.readwrite"}
 	writeFiles = []string{"Files.ReadWrite", "Files.ReadWrite.All", "Files.ReadWrite.AppFolder", "Sites.ReadWrite.All", "onedrive.readwrite"}
+
+	// Files of others, and those of libraries, take a permission that says All.
+	readOthers  = []string{"Files.Read.All", "Files.ReadWrite.All", "Sites.Read.All", "Sites.ReadWrite.All", "onedrive.readonly", "onedrive.readwrite"}
+	writeOthers = []string{"Files.ReadWrite.All", "Sites.ReadWrite.All", "onedrive.readwrite"}
 )
 
 // bearer finds whose access token a drive request carries and checks that it may read or, for
-// methods other than GET and HEAD, write files.
-func (s *Server) bearer(r *http.Request) (*Account, *wireError) {
+// methods other than GET and HEAD, write files: those of the person, and whether also those of others.
+func (s *Server) bearer(r *http.Request) (a *Account, others bool, _ *wireError) {
 	t, refused := s.accessToken(r)
 	if refused != nil {
-		return nil, refused
+		return nil, false, refused
 	}
-	needed := writeFiles
+	own, all := writeFiles, writeOthers
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
-		needed = readFiles
+		own, all = readFiles, readOthers
 	}
-	if !t.allows(needed...) {
-		return nil, errScope()
+	if !t.allows(own...) {
+		return nil, false, errScope()
 	}
-	return t.grant.account, nil
+	return t.grant.account, t.allows(all...), nil
 }
 
 // accessToken finds the access token of a request to Graph.

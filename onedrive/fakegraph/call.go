@@ -19,6 +19,7 @@ type call struct {
 	w       http.ResponseWriter
 	r       *http.Request
 	account *Account // who asks
+	others  bool     // the token reaches files that are not the person's own
 	drive   *drive   // whose drive it is about
 	place   place
 	query   url.Values
@@ -68,12 +69,12 @@ func (s *Server) serveGraph(w http.ResponseWriter, r *http.Request) {
 	s.stamp(w, r)
 	w.Header().Set("x-ms-ags-diagnostic", `{"ServerInfo":{"DataCenter":"Stand-in","Slice":"E","Ring":"1","ScaleUnit":"000","RoleInstance":"FAKE0001"}}`)
 	w.Header().Set("Cache-Control", "no-store")
-	account, refused := s.bearer(r)
+	account, others, refused := s.bearer(r)
 	if refused != nil {
 		refused.write(s, w, r)
 		return
 	}
-	c := &call{s: s, w: w, r: r, account: account, base: s.base(r), now: s.now()}
+	c := &call{s: s, w: w, r: r, account: account, others: others, base: s.base(r), now: s.now()}
 	if e := c.serve(); e != nil {
 		e.write(s, w, r)
 	}
@@ -164,6 +165,9 @@ func (c *call) findDrive() *wireError {
 		if c.drive = c.s.driveByID(c.place.drive); c.drive == nil {
 			return notFound()
 		}
+	}
+	if c.drive != own && !c.others {
+		return errScope()
 	}
 	if c.drive != own && c.place.item == "" {
 		return notFound() // the root of another's drive is never shared

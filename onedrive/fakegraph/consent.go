@@ -21,7 +21,7 @@ type consentKey struct{ account, client string }
 // consentState looks up whether an account has agreed to all permissions.
 func (s *Server) consentState(a *Account, client string, asked scopes) consentState {
 	switch a.Consent {
-	case "":
+	case "all":
 		return consentGiven
 	case "admin":
 		return consentAdmin
@@ -29,16 +29,22 @@ func (s *Server) consentState(a *Account, client string, asked scopes) consentSt
 	s.login.mu.Lock()
 	defer s.login.mu.Unlock()
 	given, _, _ := s.login.consents.get(consentKey{a.ObjectID, client}, s.now())
+	before := a.Consent == ""
 	for _, name := range asked.permissions() {
-		if !slices.Contains(given, strings.ToLower(bareScope(name))) {
+		name = strings.ToLower(bareScope(name))
+		if !slices.Contains(given, name) && !(before && !beyondOwnFiles(name)) {
 			return consentAsk
 		}
 	}
-	if given == nil {
+	if given == nil && !before {
 		return consentAsk // also for an app that asks for nothing but the name
 	}
 	return consentGiven
 }
+
+// beyondOwnFiles reports a permission that reaches other people's files: who agreed to an app before
+// agreed to less, and is asked once more.
+func beyondOwnFiles(name string) bool { return strings.HasSuffix(strings.ToLower(name), ".all") }
 
 // remember keeps that an account agreed.
 func (s *Server) remember(a *Account, client string, asked scopes) {

@@ -101,7 +101,7 @@ var numbers = []struct {
 }
 
 // consents are what the sign-in knows of an account's consent.
-var consents = []option{{"", "was given before"}, {"ask", "is asked for"}, {"admin", "must come from an administrator"}}
+var consents = []option{{"", "was given before, for the own files"}, {"all", "was given before, for all files"}, {"ask", "is asked for"}, {"admin", "must come from an administrator"}}
 
 // serveControl serves GET /control?account=&done=.
 func (s *Server) serveControl(w http.ResponseWriter, r *http.Request) {

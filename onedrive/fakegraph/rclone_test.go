@@ -19,6 +19,7 @@ import (
 // refreshToken signs an account in as an app would and gives the refresh token.
 func (m *microsoft) refreshToken(login string) string {
 	m.t.Helper()
+	m.SetConsent(login, "all")
 	query := url.Values{
 		"client_id": {"rclone"}, "response_type": {"code"}, "redirect_uri": {"http://localhost:53682/"}, "prompt": {"none"}, "login_hint": {login},
 		"scope": {"Files.Read Files.ReadWrite Files.Read.All Files.ReadWrite.All offline_access"}, "state": {"s"},

@@ -144,6 +144,8 @@ func TestTokenAnswer(t *testing.T) {
 
 func TestAccessTokensKeepToTheirScopes(t *testing.T) {
 	v := newSite(t, Options{})
+	v.SetConsent("robin@demo.example", "all")
+	kims := "/v1.0/drives/" + driveID(v.account("kim@demo.example")) + "/root"
 	for _, row := range []struct {
 		name, scope, method, path string
 		status                    int
@@ -153,6 +155,9 @@ func TestAccessTokensKeepToTheirScopes(t *testing.T) {
 		{"openid reads userinfo", "openid", "GET", "/oidc/userinfo", 200},
 		{"User.Read alone does not", "User.Read", "GET", "/oidc/userinfo", 403},
 		{".default may all", "https://graph.microsoft.com/.default", "GET", "/v1.0/me", 200},
+		{"Files.ReadWrite ends at the own drive", "Files.ReadWrite", "GET", kims, 403},
+		{"Files.ReadWrite.All reaches others", "Files.ReadWrite.All", "GET", kims, 404}, // it is not shared
+		{"Files.Read.All only reads them", "Files.Read.All Files.ReadWrite", "POST", kims + "/children", 403},
 		{"a token for another resource may nothing", "api://" + testClient + "/access", "GET", "/v1.0/me", 401},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -170,7 +175,7 @@ func TestAccessTokensKeepToTheirScopes(t *testing.T) {
 	}{{"Files.Read", "GET", true}, {"Files.Read", "POST", false}, {"Files.ReadWrite", "POST", true}, {"User.Read", "GET", false}} {
 		r, _ := http.NewRequest(row.method, v.url+"/v1.0/me/drive", nil)
 		r.Header.Set("Authorization", "Bearer "+v.tokens(v.code("robin@demo.example", "scope", row.scope)).text("access_token"))
-		if a, e := v.bearer(r); (e == nil) != row.ok || row.ok && a.Login != "robin@demo.example" {
+		if a, _, e := v.bearer(r); (e == nil) != row.ok || row.ok && a.Login != "robin@demo.example" {
 			t.Errorf("%s with %s: got %v, %v, want allowed %v", row.method, row.scope, a, e, row.ok)
 		}
 	}
