@@ -81,6 +81,9 @@ func (s *Store) Close() {
 	s.hub.tasks.Wait()
 }
 
+// alone reports whether the server is in this process, and no other process has it.
+func (s *Store) alone() bool { return s.events.Opts.InProcessServer != nil }
+
 // streamConfig is a KV bucket with more: atomic batches, TTL by message, events (engine.md §7.3).
 func streamConfig(replicas int) jetstream.StreamConfig {
 	return jetstream.StreamConfig{

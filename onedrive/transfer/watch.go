@@ -60,6 +60,7 @@ type feed struct {
 	last     uint64              // the last event's id
 	checked  uint64              // every revision up to this was compared with the records, or was there before
 	checking bool                // a comparison runs
+	losses   int                 // as of the last comparison; -1: there was none
 	recent   map[string]uint64   // revisions by key seen since
 	ended    map[string]struct{} // final transfers: progress that comes late is dropped
 	watchers map[*watcher]struct{}
@@ -178,7 +179,7 @@ func (h *hub) attach(ctx context.Context, owner string, w *watcher) (*feed, uint
 func (h *hub) feed(owner string) *feed {
 	f := h.feeds[owner]
 	if f == nil {
-		f = &feed{hub: h, owner: owner, watchers: map[*watcher]struct{}{}, ended: map[string]struct{}{}}
+		f = &feed{hub: h, owner: owner, losses: -1, watchers: map[*watcher]struct{}{}, ended: map[string]struct{}{}}
 		h.feeds[owner] = f
 	}
 	return f
@@ -218,9 +219,13 @@ func (f *feed) subscribe(ctx context.Context) error {
 	f.seq, f.checked = last.seq, last.seq
 	f.recent = map[string]uint64{}
 	f.mu.Unlock()
-	if f.sub, err = s.events.ChanSubscribe(eventPrefix+ownerKey("*", f.owner)+".>", f.hub.in); err != nil {
+	sub, err := s.events.ChanSubscribe(eventPrefix+ownerKey("*", f.owner)+".>", f.hub.in)
+	if err != nil {
 		return fmt.Errorf("%w: watch: %w", ErrUnavailable, err)
 	}
+	f.mu.Lock()
+	f.sub = sub
+	f.mu.Unlock()
 	if err := s.events.FlushTimeout(readTimeout); err != nil {
 		return fmt.Errorf("%w: watch: %w", ErrUnavailable, err)
 	}
@@ -308,11 +313,27 @@ func (f *feed) show(t Transfer) {
 	}
 }
 
+// mayHaveLost counts the times at which messages may have been lost, and reports whether that count
+// tells all: a server inside this process loses what it sends with the connection, or for want of
+// room here, and in no other way. f.mu is held.
+func (f *feed) mayHaveLost() (times int, sure bool) {
+	s := f.hub.store
+	dropped, err := f.sub.Dropped()
+	return dropped + int(s.events.Stats().Reconnects), err == nil && s.alone()
+}
+
 // compare reads what was stored since the last comparison, in case that messages were lost: one can
 // be although a later one came.
 func (f *feed) compare(ctx context.Context) {
 	f.mu.Lock()
 	if f.checking {
+		f.mu.Unlock()
+		return
+	}
+	losses, sure := f.mayHaveLost()
+	if sure && losses == f.losses {
+		f.checked = f.seq
+		clear(f.recent)
 		f.mu.Unlock()
 		return
 	}
@@ -333,7 +354,7 @@ func (f *feed) compare(ctx context.Context) {
 		}
 	}
 	if err == nil {
-		f.checked = upTo
+		f.checked, f.losses = upTo, losses
 		maps.DeleteFunc(f.recent, func(_ string, seq uint64) bool { return seq <= upTo })
 	}
 }
@@ -490,6 +511,9 @@ func (s *Store) active(ctx context.Context, owner string, each func(stored)) err
 
 // publish shows a transfer's progress to whoever watches, on any instance.
 func (s *Store) publish(t *Transfer) {
+	if s.alone() && s.hub.feedOf(t.Owner) == nil {
+		return
+	}
 	c := *t
 	c.Work = Work{} // nobody's business
 	if data, err := s.codec.encode(&c); err == nil {

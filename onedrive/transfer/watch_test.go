@@ -117,3 +117,32 @@ func TestResumingMissesNothing(t *testing.T) {
 		cancel()
 	}
 }
+
+// TestAStreamMissesNothingWhenItsConnectionBreaks breaks the line between the store and its streams
+// while much is written: what was sent meanwhile is read again.
+func TestAStreamMissesNothingWhenItsConnectionBreaks(t *testing.T) {
+	e := openEngine(t, natsd.Memory, transfer.StoreOptions{})
+	first := submit(t, e.store, robin, picture(0), "")
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	want := map[string]bool{}
+	for ev, err := range e.store.Watch(ctx, robin, 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ev.Transfer.ID == first.ID { // the stream stands
+			for range 3 {
+				if err := e.node.Conn().ForceReconnect(); err != nil {
+					t.Fatal(err)
+				}
+				for i := range 20 {
+					want[submit(t, e.store, robin, picture(i), "").ID] = true
+				}
+			}
+		}
+		if delete(want, ev.Transfer.ID); len(want) == 0 {
+			return
+		}
+	}
+	t.Errorf("%d of 60 were never told", len(want))
+}
