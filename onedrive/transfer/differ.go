@@ -34,9 +34,4 @@ func workDiffers(a, b *Work) bool {
 		a.FindFolder != b.FindFolder || len(a.Inline) != len(b.Inline)
 }
 
-// progressed reports whether there is something to show.
-func progressed(a, b *Transfer) bool {
-	return !same(a.Percent, b.Percent) || !same(a.BytesTransferred, b.BytesTransferred)
-}
-
 func same[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }

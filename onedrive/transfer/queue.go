@@ -60,7 +60,7 @@ type run struct {
 	ended  chan struct{} // closed when the step that was running when it was made has ended
 
 	t       *Transfer // nil: read it from the store first
-	kept    Transfer  // as it was stored last
+	kept    *Transfer // t as it was stored last; nil while it rests: t is as it was stored
 	unsaved bool      // t is newer than the record: store it before anything else
 	errs    int       // failed steps in a row
 	shown   time.Time // when progress was published last
@@ -141,7 +141,7 @@ func (r *Runner) add(t *Transfer) {
 	if a.runs[t.ID] != nil {
 		return
 	}
-	n := &run{r: r, a: a, id: t.ID, t: t, kept: t.clone(), order: orderOf(t)}
+	n := &run{r: r, a: a, id: t.ID, t: t, order: orderOf(t)}
 	a.runs[t.ID] = n
 	switch {
 	case t.State == Waiting:
@@ -231,6 +231,7 @@ func (r *Runner) dispatch(l lane) {
 func (r *Runner) work(n *run, l lane) {
 	for n != nil {
 		after := r.step(n)
+		n.shed()
 		r.mu.Lock()
 		r.settle(n, after)
 		if n = nil; !r.goOn(l) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"sync"
 	"time"
 )
 
@@ -79,11 +80,15 @@ func (r *Runner) prepare(n *run) (time.Duration, error) {
 		if t.State.Final() {
 			return 0, ErrNotFound
 		}
-		n.t, n.kept = &t, t.clone()
+		n.t, n.kept = &t, nil
 		if n.foreign && t.Work.Phase == Posting && r.opt.Instance != "" {
 			n.foreign = false
 			return r.opt.lease.foreign, ErrConflict
 		}
+	}
+	if n.kept == nil {
+		n.kept = spare.Get().(*Transfer)
+		*n.kept = *n.t // steps replace what t points at and never write to it
 	}
 	if n.unsaved {
 		if err := r.save(n); err != nil {
@@ -98,6 +103,17 @@ func (r *Runner) prepare(n *run) (time.Duration, error) {
 		}
 	}
 	return 0, nil
+}
+
+// spare holds copies for steps: what rests needs none, and there are many.
+var spare = sync.Pool{New: func() any { return new(Transfer) }}
+
+// shed gives the copy back after a step, unless t has something that could not be stored.
+func (n *run) shed() {
+	if n.kept != nil && (n.t == nil || !n.unsaved && !differs(n.kept, n.t)) {
+		spare.Put(n.kept)
+		n.kept = nil
+	}
 }
 
 // lose forgets what is in memory: the record is newer.
@@ -127,7 +143,7 @@ func (r *Runner) keep(n *run) error {
 	r.enter(n)
 	r.store.commit.pass("keep.after")
 	if n.unsaved = err != nil && !errors.Is(err, ErrConflict); err == nil {
-		n.kept = n.t.clone()
+		*n.kept = *n.t
 	}
 	return err
 }
@@ -137,9 +153,9 @@ func (r *Runner) save(n *run) error {
 	switch {
 	case n.t == nil:
 		return nil
-	case n.unsaved || differs(&n.kept, n.t):
+	case n.unsaved || differs(n.kept, n.t):
 		return r.keep(n)
-	case progressed(&n.kept, n.t):
+	case n.t.Percent != nil || n.t.BytesTransferred != nil:
 		r.show(n)
 	}
 	return nil
