@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,6 +26,8 @@ type Event struct {
 	Deleted  bool
 }
 
+const hdrRevision = "Skylift-Revision" // of progress: the record that it goes on from
+
 // An event's id is the record's revision and, for progress, which nobody stores, a count behind it.
 const progressBits = 20
 
@@ -32,7 +35,6 @@ const (
 	hubQueue   = 1 << 15          // messages that wait for the hub
 	resync     = 30 * time.Second // events can be lost on the way: this often the hub compares with the records
 	firstCheck = 2 * time.Second  // a new subscription needs a moment to reach all servers of a cluster
-	maxEnded   = 10000            // ended transfers that a feed remembers
 )
 
 // hub is the one watch of an instance: it feeds all streams of all people.
@@ -56,13 +58,12 @@ type feed struct {
 	err   error // of opening
 
 	mu       sync.Mutex
-	seq      uint64              // every revision up to this was seen, or was there before the feed
-	last     uint64              // the last event's id
-	checked  uint64              // every revision up to this was compared with the records, or was there before
-	checking bool                // a comparison runs
-	losses   int                 // as of the last comparison; -1: there was none
-	recent   map[string]uint64   // revisions by key seen since
-	ended    map[string]struct{} // final transfers: progress that comes late is dropped
+	seq      uint64            // every revision up to this was seen, or was there before the feed
+	last     uint64            // the last event's id
+	checked  uint64            // every revision up to this was compared with the records, or was there before
+	checking bool              // a comparison runs, or the feed is not open yet
+	losses   int               // as of the last comparison; -1: there was none
+	recent   map[string]uint64 // revisions by key seen since, and for one comparison longer
 	watchers map[*watcher]struct{}
 }
 
@@ -142,6 +143,7 @@ func (h *hub) take(m *nats.Msg) {
 	}
 	if tokens[1] == kindShow {
 		if t, err := h.store.codec.decode(f.owner, tokens[4], m.Data); err == nil {
+			t.Revision, _ = strconv.ParseUint(header(m, hdrRevision), 10, 64)
 			f.show(t)
 		}
 		return
@@ -179,7 +181,7 @@ func (h *hub) attach(ctx context.Context, owner string, w *watcher) (*feed, uint
 func (h *hub) feed(owner string) *feed {
 	f := h.feeds[owner]
 	if f == nil {
-		f = &feed{hub: h, owner: owner, losses: -1, watchers: map[*watcher]struct{}{}, ended: map[string]struct{}{}}
+		f = &feed{hub: h, owner: owner, losses: -1, checking: true, recent: map[string]uint64{}, watchers: map[*watcher]struct{}{}}
 		h.feeds[owner] = f
 	}
 	return f
@@ -208,17 +210,9 @@ func (h *hub) tidy() {
 	}
 }
 
-// subscribe notes where the records stand and listens from then on.
+// subscribe listens, and then notes where the records stand: what is stored in between is in both.
 func (f *feed) subscribe(ctx context.Context) error {
 	s := f.hub.store
-	last, err := lastOf(ctx, s.nc, ownerKey("*", f.owner)+".>")
-	if err != nil && !errors.Is(err, ErrNotFound) {
-		return err
-	}
-	f.mu.Lock()
-	f.seq, f.checked = last.seq, last.seq
-	f.recent = map[string]uint64{}
-	f.mu.Unlock()
 	sub, err := s.events.ChanSubscribe(eventPrefix+ownerKey("*", f.owner)+".>", f.hub.in)
 	if err != nil {
 		return fmt.Errorf("%w: watch: %w", ErrUnavailable, err)
@@ -229,6 +223,14 @@ func (f *feed) subscribe(ctx context.Context) error {
 	if err := s.events.FlushTimeout(readTimeout); err != nil {
 		return fmt.Errorf("%w: watch: %w", ErrUnavailable, err)
 	}
+	s.commit.pass("watch.opening")
+	last, err := lastOf(ctx, s.nc, ownerKey("*", f.owner)+".>")
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	f.mu.Lock()
+	f.seq, f.checked, f.checking = max(f.seq, last.seq), last.seq, false
+	f.mu.Unlock()
 	if s.opt.Replicas > 1 {
 		time.AfterFunc(firstCheck, func() { f.compare(context.WithoutCancel(ctx)) })
 	}
@@ -267,9 +269,7 @@ func (f *feed) apply(m stored) {
 }
 
 func (f *feed) see(m stored) {
-	if f.recent != nil {
-		f.recent[m.key] = m.seq
-	}
+	f.recent[m.key] = m.seq
 	if x := f.index.Load(); x != nil {
 		x.apply(m.key, m.ending, m.deleted, m.seq)
 	}
@@ -277,14 +277,6 @@ func (f *feed) see(m stored) {
 	id := idOf(m.key)
 	if id == "" {
 		return
-	}
-	if m.deleted || m.ending != "" {
-		if len(f.ended) >= maxEnded {
-			clear(f.ended)
-		}
-		f.ended[id] = struct{}{}
-	} else {
-		delete(f.ended, id)
 	}
 	if len(f.watchers) == 0 {
 		return // the lists need no more than the key
@@ -298,18 +290,18 @@ func (f *feed) see(m stored) {
 	}
 }
 
-// show passes on progress.
+// show passes on progress, unless what was stored after it has come before it.
 func (f *feed) show(t Transfer) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	id := max(f.last+1, f.seq<<progressBits)
-	if _, late := f.ended[t.ID]; late || id >= (f.seq+1)<<progressBits { // after a million steps, wait for a stored one
+	if t.Revision < f.recent[transferKey(f.owner, t.ID)] || id >= (f.seq+1)<<progressBits { // after a million steps, wait for a stored one
 		return
 	}
 	f.last = id
 	e := &Event{ID: id, Transfer: t}
 	for w := range f.watchers {
-		w.put(e, 0)
+		w.put(e, f.seq+1)
 	}
 }
 
@@ -332,8 +324,8 @@ func (f *feed) compare(ctx context.Context) {
 	}
 	losses, sure := f.mayHaveLost()
 	if sure && losses == f.losses {
+		f.forget(f.checked)
 		f.checked = f.seq
-		clear(f.recent)
 		f.mu.Unlock()
 		return
 	}
@@ -355,8 +347,13 @@ func (f *feed) compare(ctx context.Context) {
 	}
 	if err == nil {
 		f.checked, f.losses = upTo, losses
-		maps.DeleteFunc(f.recent, func(_ string, seq uint64) bool { return seq <= upTo })
+		f.forget(from)
 	}
+}
+
+// forget lets go of revisions up to seq: nothing older than those is still on its way. f.mu is held.
+func (f *feed) forget(seq uint64) {
+	maps.DeleteFunc(f.recent, func(_ string, at uint64) bool { return at <= seq })
 }
 
 // event is what people see of a stored message; false for what says nothing to them.
@@ -375,11 +372,12 @@ func (s *Store) event(owner string, m stored) (*Event, bool) {
 	return e, err == nil
 }
 
-// put adds an event; seq is the revision behind it, 0 for progress.
+// put adds an event, unless the snapshot has what came after it. seq is the revision behind it; of
+// progress, which has none, the one after all that the feed has seen.
 func (w *watcher) put(e *Event, seq uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if seq != 0 && seq <= w.top {
+	if seq <= w.top {
 		return
 	}
 	w.pending[e.Transfer.ID] = e
@@ -517,6 +515,8 @@ func (s *Store) publish(t *Transfer) {
 	c := *t
 	c.Work = Work{} // nobody's business
 	if data, err := s.codec.encode(&c); err == nil {
-		_ = s.events.Publish(eventPrefix+ownerKey(kindShow, t.Owner)+"."+t.ID, data)
+		m := &nats.Msg{Subject: eventPrefix + ownerKey(kindShow, t.Owner) + "." + t.ID, Data: data, Header: make(nats.Header, 1)}
+		m.Header[hdrRevision] = []string{strconv.FormatUint(t.Revision, 10)}
+		_ = s.events.PublishMsg(m)
 	}
 }
