@@ -108,7 +108,6 @@ type BeginOptions struct {
 	Challenge string
 	LoginHint string // the account to offer
 	Prompt    string // "", "login", "none", "consent" or "select_account"
-	Claims    string // a claims challenge that Graph sent, passed on as it came
 	Shared    bool   // ask for SharedFiles, too
 }
 
@@ -125,7 +124,7 @@ func (p *Provider) Begin(o BeginOptions) (string, Pending) {
 		// form_post would come cross-site, without our SameSite=Lax cookie.
 		oauth2.SetAuthURLParam("response_mode", "query"),
 	}
-	optional := map[string]string{"prompt": o.Prompt, "claims": o.Claims, "login_hint": o.LoginHint}
+	optional := map[string]string{"prompt": o.Prompt, "login_hint": o.LoginHint}
 	if o.Prompt == "select_account" {
 		delete(optional, "login_hint") // Microsoft advises against the pair
 	}
