@@ -32,7 +32,13 @@ type extension struct {
 // the extension is as it is shipped.
 func withExtension(t testing.TB, d *display, hosts ...string) *extension {
 	t.Helper()
-	options := []chromedp.ExecAllocatorOption{chromedp.Flag("disable-extensions", false)}
+	return extensionIn(t, d, nil, hosts)
+}
+
+// extensionIn is withExtension in a Chromium that is started in a special way.
+func extensionIn(t testing.TB, d *display, special []chromedp.ExecAllocatorOption, hosts []string) *extension {
+	t.Helper()
+	options := append(special, chromedp.Flag("disable-extensions", false))
 	if d != nil {
 		options = append(options, chromedp.Flag("headless", false), chromedp.Flag("hide-scrollbars", false), chromedp.Flag("enable-automation", false),
 			chromedp.Flag("window-position", "0,0"), chromedp.Env("DISPLAY="+d.Name))

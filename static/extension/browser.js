@@ -24,6 +24,8 @@ export const session = storage('session')
 
 /** What the organisation's policy says; {} where there is none (Firefox throws then). */
 export const managed = () => api().storage.managed.get(null).catch(() => ({}))
+/** Chromium reads the policy some seconds after the installation. @param {() => void} f */
+export const onPolicy = (f) => api().storage.onChanged.addListener((_, area) => { if (area === 'managed') f() })
 
 /** @param {string} path */
 export const url = (path) => api().runtime.getURL(path)

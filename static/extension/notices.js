@@ -1,7 +1,7 @@
 /** What people see without asking: the badge and notifications. */
 import * as ext from './browser.js'
 import * as outbox from './outbox.js'
-import { connected, notifyLevel } from './settings.js'
+import { connected, notifying } from './settings.js'
 
 /** @typedef {import('./types.js').Item} Item */
 
@@ -37,7 +37,7 @@ const safe = (address = '') => {
 export const placeOf = (folder) => (folder?.path && folder.path !== '/' ? folder.path : folder?.name || 'OneDrive')
 
 const worth = async (problem) => {
-  const level = await notifyLevel()
+  const { level } = await notifying()
   return level === 'all' || (problem && level === 'problems')
 }
 

@@ -68,14 +68,25 @@ function failed(error) {
   say('bad', reasons[error.reason] ?? 'Something in this browser went wrong. Try again.', undefined, ...advice)
 }
 
-async function start() {
+/** What the organisation or the server decides, and what this browser is set to. */
+async function drawSet() {
+  const before = preset?.address ?? ''
   preset = await settings.preset()
-  find('address').value = preset.address
+  if (preset.fixed || find('address').value === before) find('address').value = preset.address
   find('address').readOnly = preset.fixed
+  find('server-fixed').hidden = !preset.fixed
+  const { level, fixed } = await settings.notifying()
+  find(`notify-${level}`).checked = true
+  find('notify').disabled = fixed
+  find('notify-fixed').hidden = !fixed
+}
+
+async function start() {
+  await drawSet()
+  ext.onPolicy(() => void drawSet())
   find('connect-form').onsubmit = (e) => { e.preventDefault(); pressConnect(find('address').value, find('headers').value) }
   find('disconnect').onclick = async () => { await settings.setServer(undefined); say('', 'Disconnected.', 'The server still lists this browser until you remove it in its settings.'); await draw() }
   find('reconnect').onclick = () => pressConnect(known.address, known.headers.map((h) => `${h.name}: ${h.value}`).join('\n'))
-  find(`notify-${await settings.notifyLevel()}`).checked = true
   for (const radio of /** @type {NodeListOf<HTMLInputElement>} */ (document.querySelectorAll('[name=notify]'))) radio.onchange = () => settings.setNotifyLevel(/** @type {any} */ (radio.value))
   find('change-shortcuts').onclick = () => ext.openShortcuts()
   const described = (s) => [el('dt', {}, el('kbd', {}, s.shortcut || 'none')), el('dd', {}, s.description || 'Open Skylift’s popup')]

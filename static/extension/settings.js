@@ -26,10 +26,11 @@ export async function preset() {
   return { address: shipped.server ?? '', fixed: false, headers }
 }
 
-/** @returns {Promise<'all'|'problems'|'none'>} which notifications are shown */
-export async function notifyLevel() {
+/** @returns {Promise<{level: 'all'|'problems'|'none', fixed: boolean}>} which notifications are shown; fixed: by an organisation */
+export async function notifying() {
   const policy = await managed()
-  return policy.notify || (await local.get('notify')) || 'all'
+  if (['all', 'problems', 'none'].includes(policy.notify)) return { level: policy.notify, fixed: true }
+  return { level: (await local.get('notify')) || 'all', fixed: false }
 }
 /** @param {'all'|'problems'|'none'} level */
 export const setNotifyLevel = (level) => local.set('notify', level)
