@@ -69,7 +69,7 @@ var requests = map[string]words{
 	"unauthenticated":    {401, "You are not signed in.", "Nothing was changed.", "Sign in, then try again."},
 	"notFound":           {404, "There is no such page.", "", "Perhaps the address was cut off, or the thing was removed."},
 	"methodNotAllowed":   {405, "This address cannot be used that way.", "Nothing was changed.", ""},
-	"conflict":           {409, "That makes no sense for this transfer any more.", "Nothing was changed.", "Load the list again."},
+	"conflict":           {409, "It is too late for that: the transfer has moved on.", "Nothing was changed.", "Load the list again."},
 	"notUndoable":        {409, "This cannot be undone any more.", "The file was left as it is.", "Open it in OneDrive and remove it there."},
 	"crossSite":          {403, "Another site sent this.", "Skylift did not follow it.", "Open Skylift itself and do it there."},
 	"tooManyRequests":    {429, "That was too much at once.", "Skylift takes a breath.", "Wait a moment, then try again."},

@@ -69,7 +69,11 @@ func (h *Handler) errorPage(c echo.Context, err error) error {
 		tone = views.Plain
 	}
 	p := h.page(c, w.what)
-	return h.render(c, w.status, views.Message(p, w.notice(tone), []views.Link{{Text: "Go to the start page", URL: "/"}}))
+	links := []views.Link{{Text: "Go to the start page", URL: "/"}}
+	if code == "folderNotFound" || code == "folderAccessDenied" {
+		links = []views.Link{{Text: "Choose another folder", URL: "/folders"}, links[0]}
+	}
+	return h.render(c, w.status, views.Message(p, w.notice(tone), links))
 }
 
 // signInFrom is where a page of htmx goes to sign in. The panel does it itself: Microsoft's pages

@@ -21,7 +21,7 @@ const UndoFor = time.Hour
 func (h *Handler) row(t transfer.Transfer, speed float64) views.Row {
 	now := h.now()
 	r := views.Row{
-		ID: t.ID, Name: rowName(t), State: string(t.State), Icon: kindIcon(t),
+		ID: t.ID, Event: t.EventID(), Name: rowName(t), State: string(t.State), Icon: kindIcon(t),
 		Source: sourceName(t), Link: sourceLink(t), Page: t.PageTitle, PageLink: t.PageURL, Alt: t.AltText,
 		Folder: folderName(t.Folder), When: clock(t.Created, now), WhenISO: t.Created.UTC().Format(time.RFC3339),
 		Remove: t.State.Final(), Cancel: !t.State.Final(),
@@ -113,6 +113,11 @@ var (
 		transfer.Relay:  "Carried by this server",
 		transfer.Upload: "Handed over by your browser",
 	}
+	routeTried = map[transfer.Route]string{ // it was begun, and came to nothing
+		transfer.Native: "OneDrive was to fetch it itself",
+		transfer.Relay:  "This server was to carry it",
+		transfer.Upload: "Your browser was to hand it over",
+	}
 	whyText = map[string]string{
 		"nativeOff":       "this server is set to carry everything",
 		"workAccount":     "OneDrive does not fetch for work accounts",
@@ -140,10 +145,8 @@ func routeWords(t transfer.Transfer) (route, why string) {
 	switch {
 	case t.State == transfer.Completed:
 		return routeDone[t.Route], why
-	case t.State.Final() && t.Route == transfer.Native: // begun, and came to nothing
-		return "OneDrive was to fetch it itself", why
 	case t.State.Final():
-		return routeDone[t.Route], why
+		return routeTried[t.Route], why
 	}
 	return routeText[t.Route], why
 }

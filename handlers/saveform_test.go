@@ -202,7 +202,14 @@ func TestRowsCanBeRetriedCancelledUndoneAndRemovedWithoutScripts(t *testing.T) {
 	b.final(failed)
 	b.form("/transfers/" + failed + "/retry").want(303)
 	b.final(failed)
+	if got := b.get("/transfers?state=failed").page(); len(got.all("remove-failed")) != 1 || len(b.get("/transfers").page().all("remove-failed")) != 0 {
+		t.Error("all failed ones can be removed where others are listed too, or not where they are alone")
+	}
 	b.form("/transfers/retry-failed").want(303)
+	b.final(failed)
+	b.form("/transfers/remove-failed").want(303)
+	b.get("/api/v1/transfers/" + failed).want(404)
+	b.get("/api/v1/transfers/" + slow).want(200)
 
 	item := b.final(good)["item"].(map[string]any)
 	b.form("/transfers/" + good + "/undo").want(303)

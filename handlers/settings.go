@@ -2,9 +2,9 @@ package handlers
 
 import (
 	"errors"
+	"math"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -53,7 +53,12 @@ func (h *Handler) showSettings(c echo.Context, status int, s views.Settings) err
 	for _, d := range devices {
 		s.Devices = append(s.Devices, h.deviceView(d))
 	}
-	return h.render(c, status, views.SettingsPage(h.page(c, "Settings"), s))
+	page := h.page(c, "Settings")
+	page.Path = "/settings" // also in the answer to a new key
+	if c.QueryParam("saved") != "" {
+		page.Notice = &views.Notice{Tone: views.Good, What: "Your settings are saved."}
+	}
+	return h.render(c, status, views.SettingsPage(page, s))
 }
 
 // bookmarklet opens the filled form. It loads no script, so a page's own policy does not stop it.
@@ -68,7 +73,7 @@ func (h *Handler) deviceView(d auth.Device) views.Device {
 		v.LastUsed = "last used " + clock(d.LastUsed, now)
 	}
 	if left := d.Expires.Sub(now); left > 0 {
-		v.Expires = "ends in " + plural(int(left/(24*time.Hour)), "day")
+		v.Expires = "ends in " + plural(int(math.Ceil(left.Hours()/24)), "day")
 	}
 	return v
 }
@@ -117,7 +122,7 @@ func (h *Handler) changePrefs(c echo.Context, change func(*prefs)) error {
 	if err := h.o.Users.SetPrefs(ctx, owner(c), p); err != nil {
 		return err
 	}
-	return seeOther(c, "/settings")
+	return seeOther(c, "/settings?saved=1")
 }
 
 // makeKey serves POST /settings/devices. The key is in this answer and nowhere else, so the

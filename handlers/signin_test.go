@@ -60,7 +60,9 @@ func TestSettingsAreKeptAndUsed(t *testing.T) {
 	b := s.signIn(robin)
 	made := b.json("POST", "/api/v1/folders", map[string]string{"name": "Inbox"}).want(201).json()
 	b.form("/settings/folder", "folder", made["driveId"].(string)+"|"+made["id"].(string)).want(303)
-	b.form("/settings", "conflict", "fail").want(303)
+	if saved := b.get(b.form("/settings", "conflict", "fail").want(303).header("Location")).page(); !strings.Contains(text(saved.one("notice")), "saved") || len(saved.all("get-extension")) != 1 {
+		t.Error("nothing says that the settings are saved, or the way to the extension is gone")
+	}
 	b.form("/settings", "conflict", "merge").want(400)
 	if got := text(b.get("/settings").page().one("default-folder")); got != "Inbox" {
 		t.Errorf("default folder = %q", got)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/labstack/echo/v4"
+	"golang.org/x/sync/errgroup"
 
 	"skylift/auth"
 	"skylift/onedrive"
@@ -18,6 +19,7 @@ func (h *Handler) transferRoutes() []route {
 		{method: http.MethodPost, path: "/transfers", serve: h.submitForm, body: listBody, panel: true},
 		{method: http.MethodGet, path: "/transfers", serve: h.history},
 		{method: http.MethodPost, path: "/transfers/retry-failed", serve: h.retryFailed},
+		{method: http.MethodPost, path: "/transfers/remove-failed", serve: h.removeFailed},
 		{method: http.MethodPost, path: "/transfers/:id/retry", serve: h.rowAction(h.retry), panel: true},
 		{method: http.MethodPost, path: "/transfers/:id/cancel", serve: h.rowAction(h.cancel), panel: true},
 		{method: http.MethodPost, path: "/transfers/:id/undo", serve: h.rowAction(h.undo)},
@@ -150,6 +152,34 @@ func (h *Handler) retryFailed(c echo.Context) error {
 		return err
 	}
 	return seeOther(c, "/?watch=1")
+}
+
+// removeFailed serves POST /transfers/remove-failed: all failed ones go off the list.
+func (h *Handler) removeFailed(c echo.Context) error {
+	ctx, who := c.Request().Context(), owner(c)
+	for {
+		page, err := h.o.Store.List(ctx, who, transfer.ListOptions{State: transfer.Failed, Top: 200})
+		if err != nil {
+			return err
+		}
+		if len(page.Value) == 0 {
+			return seeOther(c, "/transfers")
+		}
+		var g errgroup.Group
+		g.SetLimit(64) // they share syncs
+		for _, t := range page.Value {
+			g.Go(func() error {
+				err := h.o.Store.Delete(ctx, who, t.ID)
+				if errors.Is(err, transfer.ErrNotFound) || errors.Is(err, transfer.ErrNotPossible) {
+					return nil // somebody else was faster
+				}
+				return err
+			})
+		}
+		if err := g.Wait(); err != nil {
+			return err
+		}
+	}
 }
 
 // source serves GET /transfers/:id/source: on to where the file came from.

@@ -130,8 +130,9 @@ func TestTheRouteIsToldInItsTime(t *testing.T) {
 		{transfer.InProgress, transfer.Native, "OneDrive fetches it itself"}, {transfer.Completed, transfer.Native, "OneDrive fetched it itself"},
 		{transfer.Failed, transfer.Native, "OneDrive was to fetch it itself"}, {transfer.Cancelled, transfer.Native, "OneDrive was to fetch it itself"},
 		{transfer.InProgress, transfer.Relay, "This server carries it"}, {transfer.Waiting, transfer.Relay, "This server carries it"},
-		{transfer.Completed, transfer.Relay, "Carried by this server"}, {transfer.Failed, transfer.Relay, "Carried by this server"},
+		{transfer.Completed, transfer.Relay, "Carried by this server"}, {transfer.Failed, transfer.Relay, "This server was to carry it"},
 		{transfer.Waiting, transfer.Upload, "Your browser hands it over"}, {transfer.Completed, transfer.Upload, "Handed over by your browser"},
+		{transfer.Failed, transfer.Upload, "Your browser was to hand it over"},
 	} {
 		if got, _ := routeWords(transfer.Transfer{State: tt.state, Route: tt.route}); got != tt.want {
 			t.Errorf("%s %s: %q; want %q", tt.state, tt.route, got, tt.want)

@@ -82,7 +82,7 @@ func Landing(p Page) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 6, "<h3>Your browser hands it over</h3><p>Pictures that only you can see: paste them, drop them, or use the extension on any page.</p></li></ol></section><section class=\"points\" aria-labelledby=\"points-title\"><h2 id=\"points-title\" class=\"visually-hidden\">What you can count on</h2><ul><li>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 6, "<h3>Your browser hands it over</h3><p>Pictures that only you can see: paste them, drop them, or use the <a href=\"/extension\">browser extension</a> on any page.</p></li></ol></section><section class=\"points\" aria-labelledby=\"points-title\"><h2 id=\"points-title\" class=\"visually-hidden\">What you can count on</h2><ul><li>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

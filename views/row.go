@@ -6,6 +6,7 @@ import "strings"
 // template only places them.
 type Row struct {
 	ID       string
+	Event    uint64 // newest event that the row shows; an older drawing never takes its place
 	Name     string
 	State    string // the API's word, for data-state and tests
 	Words    string // the state for people: "Saving", "Saved" …

@@ -29,6 +29,7 @@ func TestEveryWayArrives(t *testing.T) {
 		})
 	}
 	a, p := signedIn(t, robin)
+	p.Allow("503.*/folders") // opened while OneDrive asks for a pause
 	d, picture := a.Drive(robin), fetch(t, a.sample("harbour.png"))
 	newest := func(ending string) string { // the drive's file that begins as pasted pictures do
 		for _, name := range d.Names("") {
@@ -72,11 +73,20 @@ func TestEveryWayArrives(t *testing.T) {
 		p.dropFile("#urls", file)
 		p.WaitState("patient.png", "waiting")
 		p.FullShot("waits")
+		if leave := eval[bool](p, `dispatchEvent(new Event('beforeunload', {cancelable: true}))`); leave {
+			t.Error("the page lets go of the only copy of the bytes without a question")
+		}
+		p.Click("browse")
+		p.WaitTextCSS("#toast", "OneDrive asked for a pause. Try again in a minute.")
+		p.ClickCSS("#toast button")
 		control.Front()
 		control.dial(a, robin, "apply", map[string]string{"throttled": "off"})
 		p.Front()
 		p.WaitFinal("patient.png", "completed")
 		wantContent(t, a, robin, "/patient.png", picture)
+		if !eval[bool](p, `document.getElementById('toast').hidden && dispatchEvent(new Event('beforeunload', {cancelable: true}))`) {
+			t.Error("the message cannot be closed, or the page asks although all is saved")
+		}
 	})
 	t.Run("a data: address", func(t *testing.T) {
 		p := p.with(t)
@@ -129,6 +139,7 @@ func (p *Page) dropFile(selector, file string) {
 	at := eval[[]float64](p, `(() => { const b = document.querySelector('`+selector+`').getBoundingClientRect(); return [b.x + b.width/2, b.y + b.height/2]; })()`)
 	for _, kind := range []input.DispatchDragEventType{input.DispatchDragEventTypeDragEnter, input.DispatchDragEventTypeDragOver, input.DispatchDragEventTypeDrop} {
 		if kind == input.DispatchDragEventTypeDrop {
+			p.WaitVisible("drop-here")
 			p.Shot("over")
 		}
 		p.call(string(kind), chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {

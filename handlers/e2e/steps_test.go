@@ -18,7 +18,8 @@ func in(name, part string) string { return row(name) + ` [data-testid="` + part 
 // Paste puts lines into the save form's field, as one paste does.
 func (p *Page) Paste(lines ...string) {
 	p.t.Helper()
-	p.call("paste addresses", chromedp.Focus(chromedp.CSS("#urls")), chromedp.SetValue(chromedp.CSS("#urls"), strings.Join(lines, "\n")))
+	set := `(field => { field?.focus(); if (field) field.value = ` + strconv.Quote(strings.Join(lines, "\n")) + `; return !!field; })(document.getElementById('urls'))`
+	eventually(p.t, "the field for addresses", func() bool { return eval[bool](p, set) })
 }
 
 // Save pastes lines and presses the button.

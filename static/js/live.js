@@ -10,6 +10,10 @@
 
   /** @typedef {{type: string, id: number, data: string}} Message */
 
+  const rowOf = (html) => new DOMParser().parseFromString(html, 'text/html').querySelector('.row');
+  /** Answers and events overtake each other. @param {Element|null} row @param {Element|null} old */
+  const stale = (row, old) => Number(row?.getAttribute('data-event')) < Number(old?.getAttribute('data-event'));
+
   /** Shows one event. @param {Message} m */
   function apply(m) {
     if (m.id) last = Math.max(last, m.id);
@@ -17,11 +21,19 @@
       drop(document.getElementById('t-' + JSON.parse(m.data).id));
       return;
     }
-    const row = new DOMParser().parseFromString(m.data, 'text/html').querySelector('.row');
+    const row = rowOf(m.data);
     if (!row) return;
+    if (m.id) row.setAttribute('data-event', String(m.id));
     const old = document.getElementById(row.id);
+    if (stale(row, old)) return;
     if (old) patch(old, row);
     else if (!('fixed' in rows.dataset)) insert(row);
+  }
+
+  /** The button that retries all failed ones is there as long as there are any. */
+  function offerRetry() {
+    const form = document.querySelector('[data-retry-failed]');
+    if (form) form.hidden = !rows.querySelector('[data-state="failed"]');
   }
 
   /** Takes a row out; the focus moves on to its neighbour. @param {HTMLElement|null} row */
@@ -31,16 +43,21 @@
     const next = /** @type {HTMLElement} */ (row.nextElementSibling ?? row.previousElementSibling ?? document.getElementById('main'));
     row.remove();
     if (focused) next.focus({ preventScroll: true });
+    offerRetry();
   }
 
   // A row's own buttons: one that is removed comes back empty, another as it is now. Its button may
   // be gone then, and with it the focus.
   rows.addEventListener('htmx:beforeSwap', (e) => {
-    if (e.detail.xhr.status !== 200 || e.detail.serverResponse.trim()) return;
+    if (e.detail.xhr.status !== 200) return;
+    const row = rowOf(e.detail.serverResponse);
+    const old = e.detail.target.closest('.row');
+    if (row && !stale(row, old)) return;
     e.detail.shouldSwap = false;
-    drop(e.detail.target.closest('.row'));
+    if (!row) drop(old);
   });
   rows.addEventListener('htmx:afterSettle', (e) => {
+    offerRetry();
     if (document.activeElement === document.body) document.getElementById(e.detail.target.id)?.focus({ preventScroll: true });
   });
 
@@ -55,6 +72,7 @@
     window.htmx?.process(now);
     if (focused && !now.contains(document.activeElement)) now.focus();
     if (changed) announce.textContent = now.getAttribute('data-say');
+    offerRetry();
   }
 
   /** Puts a row that came in from elsewhere where its age belongs; ids grow with time. @param {Element} row */
@@ -65,6 +83,7 @@
     rows.insertBefore(row, next ?? null);
     window.htmx?.process(row);
     announce.textContent = row.getAttribute('data-say');
+    offerRetry();
   }
 
   /** @param {MessageEvent} e */

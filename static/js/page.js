@@ -1,5 +1,5 @@
-// What every page has: copying links, pictures that do not load, and a word when a request fails.
-// Pages work without it.
+// What every page has: copying links, pictures that do not load, times in the reader's own zone, and
+// a word when a request fails. Pages work without it.
 document.documentElement.classList.add('scripted');
 
 const toast = document.getElementById('toast');
@@ -7,19 +7,36 @@ let toastTimer = 0;
 
 /** Shows a short message for a few seconds; screen readers speak it. @param {string} text */
 function say(text) {
-  toast.textContent = text;
+  toast.querySelector('p').textContent = text;
   toast.hidden = false;
-  clearTimeout(toastTimer);
-  toastTimer = setTimeout(() => { toast.hidden = true; }, 6000);
+  leave();
 }
+
+const hush = () => { toast.hidden = true; };
+const stay = () => clearTimeout(toastTimer);
+/** Whoever still reads it, or has the focus in it, keeps it. */
+function leave() {
+  stay();
+  if (!toast.matches(':hover, :focus-within')) toastTimer = setTimeout(hush, 6000);
+}
+for (const type of ['mouseenter', 'focusin']) toast.addEventListener(type, stay);
+for (const type of ['mouseleave', 'focusout']) toast.addEventListener(type, () => setTimeout(leave));
+toast.querySelector('button').addEventListener('click', hush);
+document.addEventListener('keydown', (e) => { if (e.key === 'Escape') hush(); });
 document.addEventListener('skylift:say', (e) => say(/** @type {CustomEvent} */ (e).detail));
+
+/** Tells screen readers what the others see already. @param {string} text */
+const announced = (text) => { document.getElementById('announce').textContent = text; };
+document.addEventListener('skylift:announce', (e) => announced(/** @type {CustomEvent} */ (e).detail));
 
 document.addEventListener('click', async (e) => {
   const button = /** @type {Element} */ (e.target).closest('[data-copy]');
   if (button) {
     try {
       await navigator.clipboard.writeText(button.getAttribute('data-copy'));
-      say('Copied.');
+      button.classList.add('copied'); // for a moment a tick stands in the icon's place
+      setTimeout(() => button.classList.remove('copied'), 2000);
+      announced('Copied.');
     } catch {
       say('The browser did not allow copying. The link is behind “Open in OneDrive”.');
     }
@@ -37,6 +54,23 @@ document.addEventListener('error', (e) => {
   if (image.matches?.('.thumb img')) image.classList.add('broken');
 }, true);
 
+/** The server's clock in words, as handlers/row.go says it, but in the reader's own time zone. @param {Date} at */
+function clock(at) {
+  const now = new Date();
+  const time = at.toLocaleTimeString('en-GB', { hour: '2-digit', minute: '2-digit' });
+  const day = at.toLocaleDateString('en-GB', { day: 'numeric', month: 'short' });
+  if (at.toDateString() === now.toDateString()) return time;
+  return at.getFullYear() === now.getFullYear() ? `${day}, ${time}` : `${day} ${at.getFullYear()}`;
+}
+function localTimes() {
+  for (const t of document.querySelectorAll('time[datetime]')) {
+    const text = clock(new Date(t.getAttribute('datetime')));
+    if (t.textContent !== text) t.textContent = text;
+  }
+}
+localTimes();
+new MutationObserver(localTimes).observe(document.getElementById('main'), { childList: true, characterData: true, subtree: true });
+
 // The account menu closes like any menu.
 document.addEventListener('click', (e) => {
   const menu = document.querySelector('details.who[open]');
@@ -49,12 +83,12 @@ document.addEventListener('keydown', (e) => {
   menu.querySelector('summary').focus();
 });
 
+// The answer is a whole page; its words for what happened and what to do fit here, too.
 document.addEventListener('htmx:responseError', (e) => {
-  const { status } = /** @type {CustomEvent} */ (e).detail.xhr;
-  if (status === 401) say('You are signed out. Load the page again to sign in.');
-  else if (status === 409) say('That makes no sense any more: the transfer has moved on.');
-  else if (status === 429) say('That was too much at once. Wait a moment.');
-  else if (status === 404) say('It is not there any more.');
-  else say('That did not work. Try again.');
+  const { status, responseText } = /** @type {CustomEvent} */ (e).detail.xhr;
+  if (status === 401) return say('You are signed out. Load the page again to sign in.');
+  const page = new DOMParser().parseFromString(responseText, 'text/html');
+  const words = ['main h1', 'main .do'].map((part) => page.querySelector(part)?.textContent.trim()).filter(Boolean);
+  say(words.join(' ') || 'That did not work. Try again.');
 });
 document.addEventListener('htmx:sendError', () => say('The server cannot be reached. Try again.'));

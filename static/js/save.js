@@ -1,7 +1,8 @@
 // The save form: pictures and links that are pasted or dropped, and the folder dialog. The form
 // works without it. Everything is delegated, because the form is replaced after each sending.
 (() => {
-  const say = (text) => document.dispatchEvent(new CustomEvent('skylift:say', { detail: text }));
+  const tell = (event, text) => document.dispatchEvent(new CustomEvent(event, { detail: text }));
+  const say = (text) => tell('skylift:say', text);
   const field = () => /** @type {HTMLTextAreaElement} */ (document.getElementById('urls'));
   const isWeb = (s) => /^https?:\/\//i.test(s);
 
@@ -95,14 +96,20 @@
     }
   }
 
+  let inHand = 0; // files whose bytes only this page has
+  addEventListener('beforeunload', (e) => { if (inHand) e.preventDefault(); }); // the browser asks whether to leave
+
   /** @param {File[]} files */
   async function handAll(files) {
-    say(files.length === 1 ? 'Handing over 1 file.' : `Handing over ${files.length} files.`);
+    tell('skylift:announce', files.length === 1 ? 'Handing over 1 file.' : `Handing over ${files.length} files.`);
+    inHand += files.length;
     for (const file of files) {
       try {
         await hand(file);
       } catch (e) {
         say(`${nameOf(file)}: ${e.message}`);
+      } finally {
+        inHand--;
       }
     }
   }
@@ -177,7 +184,8 @@
     const open = e.target.closest('[data-picker]');
     if (open && dialog && window.htmx && !e.ctrlKey && !e.metaKey) {
       e.preventDefault();
-      await htmx.ajax('GET', open.href, { target: '#picker', swap: 'innerHTML' });
+      open.setAttribute('aria-busy', 'true'); // OneDrive may take its time
+      await htmx.ajax('GET', open.href, { target: '#picker', swap: 'innerHTML' }).finally(() => open.removeAttribute('aria-busy'));
       if (dialog.firstElementChild) dialog.showModal();
       return;
     }
