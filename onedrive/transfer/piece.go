@@ -17,8 +17,8 @@ const leadTime = 300 * time.Millisecond
 
 // blocks are the memory of pieces, each of onedrive.FragmentUnit bytes.
 type blocks struct {
-	pool sync.Pool
 	mu   sync.Mutex
+	free [][]byte
 	used int64 // bytes reserved by all pieces
 }
 
@@ -44,13 +44,26 @@ func (s *Saver) reserve(left int64) (n int64, ahead bool) {
 }
 
 func (b *blocks) get() []byte {
-	if p, ok := b.pool.Get().(*[onedrive.FragmentUnit]byte); ok {
-		return p[:]
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if n := len(b.free); n > 0 {
+		block := b.free[n-1]
+		b.free = b.free[:n-1]
+		return block
 	}
-	return new([onedrive.FragmentUnit]byte)[:]
+	return make([]byte, onedrive.FragmentUnit)
 }
 
-func (b *blocks) put(block []byte) { b.pool.Put((*[onedrive.FragmentUnit]byte)(block)) }
+// put takes back the blocks of a piece that had reserved so much. They stay for the next pieces, which a
+// sync.Pool would let go of at a collection; with the last piece all go.
+func (b *blocks) put(blocks [][]byte, reserved int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.free = append(b.free, blocks...)
+	if b.used -= reserved; b.used == 0 {
+		b.free = nil
+	}
+}
 
 // piece is a fragment that is sent while it arrives, so that what a crash costs is one fragment and
 // what a transfer holds is one, too. Its bytes stay until OneDrive has them: nothing is fetched
@@ -201,12 +214,7 @@ func (p *piece) free() {
 		return
 	}
 	<-p.filled
-	for _, block := range p.blocks {
-		p.from.put(block)
-	}
-	p.from.mu.Lock()
-	p.from.used -= p.reserved
-	p.from.mu.Unlock()
+	p.from.put(p.blocks, p.reserved)
 }
 
 // sendFragments moves the bytes from offset on, fragment by fragment. abort ends a read of body that waits.

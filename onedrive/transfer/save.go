@@ -25,7 +25,7 @@ type SaverOptions struct {
 	Memory   NativeMemory  // nil: in this process
 	SpoolDir string        // for sources of unknown length; empty: the system's
 	MaxSpool int64         // bytes of all spooled files together; 0: 4 GiB
-	Buffers  int64         // bytes of all fragment buffers together, as far as the smallest fragments allow; 0: 16 MiB
+	Buffers  int64         // bytes of all fragment buffers together, as far as the smallest fragments allow; 0: 24 MiB
 	Log      *slog.Logger  // nil: none
 	Now      func() time.Time
 }
@@ -51,7 +51,7 @@ func NewSaver(o SaverOptions) *Saver {
 	setDefault(&o.Stall, time.Minute)
 	setDefault(&o.MaxBytes, 10<<30)
 	setDefault(&o.MaxSpool, 4<<30)
-	setDefault(&o.Buffers, 16<<20)
+	setDefault(&o.Buffers, 24<<20)
 	if o.Now == nil {
 		o.Now = time.Now
 	}

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -44,6 +45,7 @@ var jobs = map[string]job{
 // place is where the third process is.
 type place struct {
 	Graph, Source, Host, Token, Drive string
+	Tokens                            []string // of the accounts that OneDrive fetches for
 }
 
 func init() {
@@ -109,7 +111,9 @@ func saveAll(p place, j job, name string) figures {
 	e, clean := benchEngine()
 	defer clean()
 	defer e.close()
-	graph := must(onedrive.New(onedrive.Config{GraphURL: p.Graph + "/v1.0", Hosts: []string{strings.TrimPrefix(p.Graph, "http://")}}))
+	var asked atomic.Int64
+	graph := must(onedrive.New(onedrive.Config{GraphURL: p.Graph + "/v1.0", Hosts: []string{strings.TrimPrefix(p.Graph, "http://")},
+		Observe: func(onedrive.Call) { asked.Add(1) }}))
 	source := transfer.NewSource(transfer.SourceOptions{Allow: []string{p.Host}, PerHost: j.atOnce + 1, PerUser: j.atOnce + 1})
 	saver := transfer.NewSaver(transfer.SaverOptions{Source: source, Client: func(context.Context, string) (*onedrive.Client, error) {
 		return graph.Client(func(context.Context, string) (string, error) { return p.Token, nil }), nil
@@ -128,7 +132,8 @@ func saveAll(p place, j job, name string) figures {
 		}
 	}
 	left := map[string]bool{}
-	began := time.Now()
+	profiled := profile()
+	began, cpu := time.Now(), cpuTime()
 	for _, s := range e.store.SubmitBatch(ctx, "alex", rs, nil) {
 		if s.Err != nil {
 			panic(s.Err)
@@ -148,12 +153,22 @@ func saveAll(p place, j job, name string) figures {
 			}
 		}
 	}
-	return speedOf(j, time.Since(began))
+	f := speedOf(j, time.Since(began))
+	profiled()
+	f["graph/file"], f["cpu-ms/file"] = float64(asked.Load())/float64(j.files), (cpuTime()-cpu).Seconds()*1000/float64(j.files)
+	f["records/file"] = float64(e.records()) / float64(j.files)
+	return f
+}
+
+// records is how many were ever written to the store.
+func (e *engine) records() uint64 {
+	s := must(e.node.JetStream().Stream(context.Background(), "KV_transfers"))
+	return s.CachedInfo().State.LastSeq
 }
 
 // loopAll is the least that anybody could do: GET and PUT, nothing kept, nothing checked.
 func loopAll(p place, j job, name string) figures {
-	began := time.Now()
+	began, cpu := time.Now(), cpuTime()
 	var wg sync.WaitGroup
 	next := make(chan int)
 	for range j.atOnce {
@@ -178,7 +193,9 @@ func loopAll(p place, j job, name string) figures {
 	}
 	close(next)
 	wg.Wait()
-	return speedOf(j, time.Since(began))
+	f := speedOf(j, time.Since(began))
+	f["cpu-ms/file"] = (cpuTime() - cpu).Seconds() * 1000 / float64(j.files)
+	return f
 }
 
 func speedOf(j job, d time.Duration) figures {
@@ -186,10 +203,10 @@ func speedOf(j job, d time.Duration) figures {
 }
 
 // startPlace runs the third process as long as the benchmark.
-func startPlace(b *testing.B) (p place) {
+func startPlace(b *testing.B, name string) (p place) {
 	b.Helper()
 	c := exec.Command(os.Args[0], "-test.run=^$")
-	c.Env = append(os.Environ(), childEnv+"=speedPlace")
+	c.Env = append(os.Environ(), childEnv+"="+name)
 	c.Stderr = os.Stderr
 	in, out := must(c.StdinPipe()), must(c.StdoutPipe())
 	if err := c.Start(); err != nil {
@@ -270,20 +287,64 @@ func memoryOf(pid int, field string) float64 {
 	return 0
 }
 
+// table is rows of SPEED.md, to be copied.
+type table []string
+
+func (t *table) add(format string, args ...any) {
+	*t = append(*t, fmt.Sprintf("| "+format+" |", args...))
+}
+
+func (t table) print() {
+	fmt.Println("| work | Skylift | rclone | bare loop | aim | reached |\n|---|---|---|---|---|---|")
+	fmt.Println(strings.Join(t, "\n"))
+}
+
+func reached(yes bool) string {
+	if yes {
+		return "yes"
+	}
+	return "**no**"
+}
+
+// rows are what f says of a job.
+func (t *table) rows(name string, f figures) {
+	rclone := fmt.Sprintf("%.2f s", f["rclone-s"])
+	switch name {
+	case "1x1GiB":
+		t.add("1 × 1 GiB, time | %.2f s | %s | | ≥ 1.0 × rclone | %s: %.2f ×", f["s"], rclone, reached(f["x-rclone"] >= 1), f["x-rclone"])
+	case "1000x200KiB":
+		t.add("1,000 × 200 KiB, 4 at a time | %.2f s, %.0f files/s | %s | | ≥ 2 × rclone | %s: %.1f ×", f["s"], f["files/s"], rclone, reached(f["x-rclone"] >= 2), f["x-rclone"])
+		t.add("the same, beside the loop | %.1f ms of CPU a file, %.1f requests, %.1f records | | %.1f ms of CPU a file | ≥ 0.8 of the loop | %s: %.2f",
+			f["cpu-ms/file"], f["graph/file"], f["records/file"], f["loop-cpu-ms/file"], reached(f["x-loop"] >= 0.8), f["x-loop"])
+	case "16x256MiB":
+		t.add("16 × 256 MiB at once, time | %.2f s | %s | | | %.2f ×", f["s"], rclone, f["x-rclone"])
+	}
+	aim := map[string]string{"1x1GiB": "≤ half of rclone's", "16x256MiB": "≤ 120 MB"}[name]
+	met := map[string]string{"1x1GiB": fmt.Sprintf("%s: %.2f ×", reached(f["x-rclone-rss"] <= 0.5), f["x-rclone-rss"]), "16x256MiB": reached(f["MiB-rss-peak"] <= 120e6/(1<<20))}[name]
+	t.add("the same, peak memory | %.0f MiB | %.0f MiB | | %s | %s", f["MiB-rss-peak"], f["rclone-MiB-rss-peak"], aim, met)
+}
+
 func BenchmarkRelay(b *testing.B) {
+	var rows table
 	for _, name := range []string{"1x1GiB", "1000x200KiB", "16x256MiB"} {
 		b.Run(name, func(b *testing.B) {
-			p, j := startPlace(b), jobs[name]
+			p, j := startPlace(b, "speedPlace"), jobs[name]
 			ours := child(b, "speed"+name)
-			f := figures{"s": ours["s"], "MiB/s": ours["MiB/s"], "files/s": ours["files/s"], "MiB-rss-peak": ours["MiB-rss-peak"]}
+			f := figures{}
+			for _, unit := range []string{"s", "MiB/s", "files/s", "MiB-rss-peak", "graph/file", "records/file", "cpu-ms/file"} {
+				f[unit] = ours[unit]
+			}
 			if theirs := rcloneAll(b, p, j, name); theirs != nil {
 				f["rclone-s"], f["rclone-MiB-rss-peak"] = theirs["s"], theirs["MiB-rss-peak"]
 				f["x-rclone"], f["x-rclone-rss"] = theirs["s"]/ours["s"], ours["MiB-rss-peak"]/theirs["MiB-rss-peak"]
 			}
 			if j.size <= 4<<20 {
-				f["x-loop"] = child(b, "loop"+name)["s"] / ours["s"]
+				loop := child(b, "loop"+name)
+				f["x-loop"], f["loop-cpu-ms/file"] = loop["s"]/ours["s"], loop["cpu-ms/file"]
 			}
+			rows.rows(name, f)
 			show(b, f)
 		})
 	}
+	rows.print()
 }
