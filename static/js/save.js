@@ -162,10 +162,13 @@
     }
   });
 
-  // Whoever has to sign in first finds their lines again.
+  // Whoever has to sign in first, or to allow something, finds their lines again.
   const kept = 'skylift-lines';
   document.addEventListener('htmx:beforeOnLoad', (e) => {
     if (e.detail.xhr.status === 401 && e.detail.elt.closest('#save')) sessionStorage.setItem(kept, field().value);
+  });
+  document.addEventListener('click', (e) => {
+    if (e.target.closest('a[href^="/auth/login"]') && field()?.value) sessionStorage.setItem(kept, field().value);
   });
   if (field() && !field().value && sessionStorage.getItem(kept)) {
     field().value = sessionStorage.getItem(kept);
