@@ -1,0 +1,189 @@
+package handlers_test
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"skylift/onedrive/fakegraph"
+)
+
+// order asks for an upload of size bytes and returns its id.
+func (b *browser) order(fields map[string]any) string {
+	b.s.t.Helper()
+	fields["route"] = "upload"
+	id, _ := b.json("POST", "/api/v1/transfers", fields).want(202).json()["id"].(string)
+	return id
+}
+
+func (b *browser) putContent(id, body string, head http.Header) answer {
+	b.s.t.Helper()
+	return b.do("PUT", "/api/v1/transfers/"+id+"/content", body, head)
+}
+
+// What is wrong with a request that brings bytes is a problem with a code; the transfer stays as it is.
+func TestBytesThatCannotBeTakenAreAProblem(t *testing.T) {
+	s := setup(t)
+	b, stranger := s.signIn(robin), s.signIn(kim)
+	done, cancelled := b.order(map[string]any{"name": "done.bin"}), b.order(map[string]any{"name": "cancelled.bin"})
+	b.putContent(done, "bytes", nil).want(202)
+	b.final(done)
+	b.json("POST", "/api/v1/transfers/"+cancelled+"/cancel", nil).want(202)
+	fetched := b.submit(s.sample("slow.jpg"))
+	sized := b.order(map[string]any{"name": "sized.bin", "size": 5})
+	begun := b.order(map[string]any{"name": "begun.bin"})
+	b.putContent(begun, "01234", http.Header{"Content-Range": {"bytes 0-4/10"}}).want(202)
+	for _, tt := range []struct {
+		name, id, body, at string
+		who                *browser
+		status             int
+		code               string
+	}{
+		{"to a transfer that is there", done, "bytes", "", b, 409, "conflict"},
+		{"to a cancelled one", cancelled, "bytes", "", b, 409, "conflict"},
+		{"to one whose bytes we fetch", fetched, "bytes", "", b, 409, "conflict"},
+		{"to somebody else's", sized, "bytes", "", stranger, 404, "notFound"},
+		{"to none", "01K0000000000000000000000A", "bytes", "", b, 404, "notFound"},
+		{"more than was announced", sized, "six by", "", b, 400, "sizeMismatch"},
+		{"none", sized, "", "", b, 400, "emptyFile"},
+		{"too far on", begun, "89", "bytes 8-9/10", b, 416, "rangeInvalid"},
+		{"from the middle of what is there", begun, "34", "bytes 3-4/10", b, 416, "rangeInvalid"},
+		{"of another total", begun, "56789", "bytes 5-9/11", b, 400, "sizeMismatch"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			head := http.Header{}
+			if tt.at != "" {
+				head.Set("Content-Range", tt.at)
+			}
+			before := b.get("/api/v1/transfers/" + tt.id).body
+			if got := tt.who.putContent(tt.id, tt.body, head); got.status != tt.status || got.code() != tt.code {
+				t.Errorf("%d %s, want %d %s", got.status, got.body, tt.status, tt.code)
+			}
+			if after := b.get("/api/v1/transfers/" + tt.id).body; after != before && tt.id != fetched {
+				t.Errorf("was %s, is %s", before, after)
+			}
+		})
+	}
+	b.putContent(begun, "56789", http.Header{"Content-Range": {"bytes 5-9/10"}}).want(202)
+	if got, _ := s.microsoft.Content(robin, "/begun.bin"); b.final(begun)["state"] != "completed" || string(got) != "0123456789" {
+		t.Errorf("begun.bin has %q", got)
+	}
+}
+
+// A second request that brings bytes while one does is turned away, and the first one's arrive.
+func TestTwoRequestsBringBytesAtOnce(t *testing.T) {
+	s := setup(t)
+	b := s.signIn(robin)
+	id := b.order(map[string]any{"name": "once.bin", "size": 10})
+	body, write := io.Pipe()
+	r, err := http.NewRequestWithContext(t.Context(), "PUT", s.url+"/api/v1/transfers/"+id+"/content", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.ContentLength = 10
+	first := make(chan int, 1)
+	go func() { // ends with the request
+		resp, err := b.http.Do(r)
+		if err != nil {
+			first <- 0
+			return
+		}
+		resp.Body.Close()
+		first <- resp.StatusCode
+	}()
+	if _, err := write.Write([]byte("01234")); err != nil {
+		t.Fatal(err)
+	}
+	refused := false
+	for range 200 { // the first one's may not have come to it yet
+		got := b.putContent(id, "x", http.Header{"Content-Range": {"bytes 9-9/10"}})
+		if refused = got.status == 409 && got.code() == "conflict"; refused {
+			break
+		}
+		if got.status != 416 {
+			t.Fatalf("the second: %d %s", got.status, got.body)
+		}
+	}
+	if !refused {
+		t.Error("the second was never turned away")
+	}
+	_, _ = write.Write([]byte("56789"))
+	write.Close()
+	if status := <-first; status != 202 {
+		t.Errorf("the first: %d", status)
+	}
+	if got, _ := s.microsoft.Content(robin, "/once.bin"); b.final(id)["state"] != "completed" || string(got) != "0123456789" {
+		t.Errorf("once.bin has %q", got)
+	}
+}
+
+// What OneDrive answers to bytes is the transfer's state and code, not the request's status: the bytes
+// were taken, and what becomes of them is on the row. What may pass waits for them to be sent again.
+func TestOneDrivesAnswersToBytes(t *testing.T) {
+	small, large := strings.Repeat("small", 1000), strings.Repeat("large!!!", 600<<10)
+	for _, tt := range []struct {
+		name     string
+		behavior string
+		taken    bool // the name is
+		fault    fakegraph.Fault
+		locked   bool
+		state    string
+		code     string
+	}{
+		{name: "nothing", behavior: "fail", state: "completed"},
+		{name: "a name that is taken and must not be", behavior: "fail", taken: true, state: "failed", code: "nameAlreadyExists"},
+		{name: "a name that is taken", behavior: "rename", taken: true, state: "completed"},
+		{name: "409 once", behavior: "rename", fault: fakegraph.Fault{Status: 409}, state: "completed"},
+		{name: "423 of the file that is to go", behavior: "replace", taken: true, locked: true, state: "waiting"},
+		{name: "423 once", behavior: "rename", fault: fakegraph.Fault{Status: 423}, state: "waiting"},
+		{name: "429", behavior: "rename", fault: fakegraph.Fault{Status: 429, Header: map[string]string{"Retry-After": "1"}, Times: 9}, state: "waiting"},
+		{name: "507", behavior: "rename", fault: fakegraph.Fault{Status: 507}, state: "waiting"},
+		{name: "403", behavior: "rename", fault: fakegraph.Fault{Status: 403}, state: "failed", code: "accessDenied"},
+		{name: "malware", behavior: "rename", fault: fakegraph.Fault{Status: 403, Code: "malwareDetected"}, state: "failed", code: "malwareDetected"},
+		{name: "400", behavior: "rename", fault: fakegraph.Fault{Status: 400}, state: "failed", code: "invalidRequest"},
+	} {
+		for size, content := range map[string]string{"in one PUT": small, "by a session": large} {
+			t.Run(tt.name+" "+size, func(t *testing.T) {
+				s := setup(t)
+				b := s.signIn(alex)
+				if tt.taken {
+					s.microsoft.PutFile(alex, "/a.bin", []byte("older"))
+				}
+				if tt.locked {
+					s.microsoft.SetConduct(alex, func(c *fakegraph.Conduct) { c.Locked = "a.bin" })
+				}
+				if tt.fault.Status != 0 {
+					tt.fault.Phase = fakegraph.PhasePut
+					if size == "by a session" {
+						tt.fault.Phase = fakegraph.PhaseSession
+					}
+					s.microsoft.Faults().Add(tt.fault)
+				}
+				id := b.order(map[string]any{"name": "a.bin", "conflictBehavior": tt.behavior})
+				got := b.putContent(id, content, nil).want(202).json()
+				code := ""
+				if problem, ok := got["error"].(map[string]any); ok {
+					code, _ = problem["code"].(string)
+				}
+				if got["state"] != tt.state || code != tt.code {
+					t.Errorf("%v %q, want %s %q", got["state"], code, tt.state, tt.code)
+				}
+				if old, _ := s.microsoft.Content(alex, "/a.bin"); tt.taken && tt.behavior != "replace" && string(old) != "older" {
+					t.Error("the older file is gone")
+				}
+				if tt.state != "waiting" {
+					return
+				}
+				s.microsoft.Faults().Clear()
+				s.microsoft.SetConduct(alex, func(c *fakegraph.Conduct) { c.Locked = "" })
+				if b.putContent(id, content, nil).want(202); b.final(id)["state"] != "completed" {
+					t.Errorf("sent again: %v", b.get("/api/v1/transfers/"+id).body)
+				}
+				if now, _ := s.microsoft.Content(alex, "/a.bin"); string(now) != content {
+					t.Errorf("%d bytes are there, want %d", len(now), len(content))
+				}
+			})
+		}
+	}
+}
