@@ -175,6 +175,9 @@ func TestOneDrivesAnswersToBytes(t *testing.T) {
 				if tt.state != "waiting" {
 					return
 				}
+				if got["reason"] != "clientBytes" || got["bytesTransferred"] != 0.0 {
+					t.Errorf("waits for %v from byte %v on", got["reason"], got["bytesTransferred"])
+				}
 				s.microsoft.Faults().Clear()
 				s.microsoft.SetConduct(alex, func(c *fakegraph.Conduct) { c.Locked = "" })
 				if b.putContent(id, content, nil).want(202); b.final(id)["state"] != "completed" {
