@@ -125,7 +125,8 @@ func newTransport(dial func(ctx context.Context, network, address string) (net.C
 
 // TokenSource gives the access token of one person. Stale is the token that Graph just refused,
 // empty at first: a source that still holds that token must get another. Its errors come back to
-// the caller wrapped, so that errors.Is sees them.
+// the caller wrapped, so that errors.Is sees them; they are an ErrUnavailable, too, unless they are
+// an ErrUnauthenticated: nobody is signed in any more.
 type TokenSource func(ctx context.Context, stale string) (string, error)
 
 // Client speaks to Graph for one person. It is cheap: make one per request or per transfer.
@@ -181,7 +182,7 @@ func (c *Client) send(ctx context.Context, r request) (answer, error) {
 	for {
 		token, err := c.token(ctx, stale)
 		if err != nil {
-			return answer{}, fmt.Errorf("%s: %w", r.op, err)
+			return answer{}, noToken(ctx, r.op, err)
 		}
 		a, err := c.g.callGraph(ctx, r, token)
 		if err != nil || a.status != http.StatusUnauthorized || stale != "" {
@@ -197,9 +198,18 @@ func (c *Client) send(ctx context.Context, r request) (answer, error) {
 // the call cannot be repeated here, but the caller's next try will pass.
 func (c *Client) refreshForNextTime(ctx context.Context, op, stale string) error {
 	if _, err := c.token(ctx, stale); err != nil {
-		return fmt.Errorf("%s: %w", op, err)
+		return noToken(ctx, op, err)
 	}
 	return &Error{Op: op, kind: ErrUnavailable, cause: errors.New("the token ran out while the bytes were sent")}
+}
+
+// noToken is a call that was not made for want of a token. Unless the person has to sign in again it is
+// the sign-in's trouble, as passing as Graph's own.
+func noToken(ctx context.Context, op string, err error) error {
+	if ctx.Err() != nil || errors.Is(err, ErrUnauthenticated) {
+		return fmt.Errorf("%s: %w", op, err)
+	}
+	return fmt.Errorf("%s: %w: no token: %w", op, ErrUnavailable, err)
 }
 
 // callGraph makes one HTTP request to Graph.

@@ -85,7 +85,7 @@ func (r *saving) posted(ctx context.Context, err error) (Next, error) {
 			return Next{}, nil
 		}
 		return r.trouble(ctx, err)
-	case errors.Is(err, onedrive.ErrUnauthenticated), neverSent(err):
+	case errors.Is(err, onedrive.ErrUnauthenticated), neverSent(err), graph == nil && errors.Is(err, onedrive.ErrUnavailable): // the last: no token
 		t.Work.Phase, t.Work.PostedAt = Choosing, time.Time{}
 		return r.trouble(ctx, err)
 	case ctx.Err() != nil:
