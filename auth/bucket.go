@@ -90,7 +90,7 @@ func (b *bucket) create(ctx context.Context, key string, value []byte, ttl time.
 		options = append(options, jetstream.KeyTTL(wholeSeconds(ttl)))
 	}
 	revision, err := b.kv.Create(ctx, key, value, options...)
-	if errors.Is(err, jetstream.ErrKeyExists) {
+	if errors.Is(err, jetstream.ErrKeyExists) || isConflict(err) { // the latter when it was deleted and made again meanwhile
 		return 0, errConflict
 	}
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -65,7 +66,8 @@ func startCluster(t *testing.T) []jetstream.JetStream {
 		handles = append(handles, js)
 	}
 	deadline := time.Now().Add(30 * time.Second)
-	for !nodes[0].JetStreamIsCurrent() || len(nodes[0].JetStreamClusterPeers()) < 3 {
+	leads := func(ns *server.Server) bool { return len(ns.JetStreamClusterPeers()) == 3 } // only the leader knows its peers
+	for !slices.ContainsFunc(nodes, leads) {
 		if time.Now().After(deadline) {
 			t.Fatal("the cluster has no leader")
 		}
@@ -139,6 +141,29 @@ func TestOnACluster(t *testing.T) {
 			}
 			if _, ok := b.user(sessions[i%3]); ok {
 				t.Fatalf("round %d: signed out, and still in", i)
+			}
+		}
+	})
+	t.Run("a lease that was given back goes to one", func(t *testing.T) {
+		for range 30 {
+			var won atomic.Int32
+			var all sync.WaitGroup
+			for i := range 9 {
+				all.Go(func() {
+					_, err := tokens[i%3].bucket.create(t.Context(), "l.x", []byte{1}, leaseLife)
+					if err == nil {
+						won.Add(1)
+					} else if !errors.Is(err, errConflict) {
+						t.Error(err)
+					}
+				})
+			}
+			all.Wait()
+			if won.Load() != 1 {
+				t.Fatalf("%d won", won.Load())
+			}
+			if err := tokens[0].bucket.delete(t.Context(), "l.x", 0); err != nil {
+				t.Fatal(err)
 			}
 		}
 	})
