@@ -24,7 +24,22 @@ const (
 
 // moveOld brings the records of the first layout under their present keys, at the first start after
 // an update. A start that breaks off goes on at the next one: what was moved is not moved again.
+// On a cluster the stream may not answer yet: it gets the time of an election.
 func (s *Store) moveOld(ctx context.Context, js jetstream.JetStream) error {
+	for end := time.Now().Add(joinTime); ; {
+		err := s.tryMoveOld(ctx, js)
+		if !errors.Is(err, ErrUnavailable) || s.alone() || time.Now().After(end) {
+			return err
+		}
+		select {
+		case <-time.After(250 * time.Millisecond):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+func (s *Store) tryMoveOld(ctx context.Context, js jetstream.JetStream) error {
 	for _, kind := range []string{oldActive, oldHistory} {
 		var moved []record
 		err := scan(ctx, s.nc, kind+".>", 1, func(m stored) {
