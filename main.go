@@ -379,12 +379,16 @@ func (a *app) close() error {
 	if a.source != nil {
 		a.source.Close()
 	}
-	if a.node == nil {
-		return nil
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
-	return a.node.Close(ctx)
+	var err error
+	if a.tokens != nil {
+		err = a.tokens.Close(ctx)
+	}
+	if a.node != nil {
+		err = errors.Join(err, a.node.Close(ctx))
+	}
+	return err
 }
 
 // publicHost is the host and port that people reach the listener by: the name that was asked

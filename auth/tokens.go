@@ -39,7 +39,8 @@ type Tokens struct {
 	refresher Refresher
 
 	flight singleflight.Group
-	mu     sync.Mutex // guards cache
+	flying sync.WaitGroup // refreshes
+	mu     sync.Mutex     // guards cache
 	cache  map[string]cachedToken
 }
 
@@ -98,6 +99,8 @@ func (t *Tokens) Access(ctx context.Context, userID, stale string) (string, erro
 	}
 	// The work belongs to all who wait for it: it goes on when the first of them leaves.
 	flight := t.flight.DoChan(userID+" "+stale, func() (any, error) {
+		t.flying.Add(1)
+		defer t.flying.Done()
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), accessLimit)
 		defer cancel()
 		return t.renew(ctx, userID, stale)
@@ -108,6 +111,22 @@ func (t *Tokens) Access(ctx context.Context, userID, stale string) (string, erro
 		return access, result.Err
 	case <-ctx.Done():
 		return "", ctx.Err()
+	}
+}
+
+// Close waits until what is being refreshed is stored, or ctx ends: the refresh token that Microsoft has
+// just given away could be the only good one. Nobody may ask for tokens any more.
+func (t *Tokens) Close(ctx context.Context) error {
+	stored := make(chan struct{})
+	go func() { // ends with the last refresh, within accessLimit
+		t.flying.Wait()
+		close(stored)
+	}()
+	select {
+	case <-stored:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("auth: a token is still being refreshed: %w", context.Cause(ctx))
 	}
 }
 
