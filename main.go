@@ -281,17 +281,21 @@ func (a *app) serve(ctx context.Context, ln, metrics net.Listener) error {
 	if metrics != nil {
 		a.serveMetrics(ctx, g, metrics)
 	}
-	if err := a.runner.Start(ctx); err != nil {
+	g.Go(func() error { return a.work(ctx) })
+	g.Go(func() error { a.reseal(ctx); return nil })
+	return g.Wait()
+}
+
+// work runs the transfers until ctx ends, and hands them over. A stop may come while it still waits for
+// the cluster.
+func (a *app) work(ctx context.Context) error {
+	if err := a.runner.Start(ctx); err != nil && ctx.Err() == nil {
 		return err
 	}
-	g.Go(func() error { a.reseal(ctx); return nil })
-	g.Go(func() error {
-		<-ctx.Done()
-		ctx, cancel := context.WithTimeout(context.Background(), handOverTime)
-		defer cancel()
-		return a.runner.Stop(ctx)
-	})
-	return g.Wait()
+	<-ctx.Done()
+	ctx, cancel := context.WithTimeout(context.Background(), handOverTime)
+	defer cancel()
+	return a.runner.Stop(ctx)
 }
 
 // reseal moves tokens that an older key seals to the newest, so that the older can be dropped.
