@@ -24,7 +24,8 @@ import (
 //
 //	go test ./onedrive/transfer -run '^$' -bench Engine -benchtime 1x -timeout 30m
 //
-// A measurement is chosen by name, as in -bench Engine/accept.
+// It ends with the rows of the table in README.md. A measurement is chosen by name, as in
+// -bench Engine/accept.
 
 // childEnv makes this test binary a measurement or a server to be killed: see TestMain.
 const childEnv = "SKYLIFT_TEST_CHILD"
@@ -94,19 +95,33 @@ func show(b *testing.B, f figures) {
 }
 
 func BenchmarkEngine(b *testing.B) {
-	for _, name := range []string{"accept64", "accept256", "page", "start"} {
-		b.Run(name, func(b *testing.B) { show(b, child(b, name)) })
-	}
-	for _, n := range []string{"10k", "50k", "HTTP"} {
-		b.Run("inflight"+n, func(b *testing.B) {
-			loop := child(b, "loop"+n)
-			f := child(b, "engine"+n)
-			f["loop-polls/s"], f["loop-cpu"] = loop["polls/s"], loop["cpu"]
-			f["x-polls"], f["x-done"], f["x-cpu"] = f["polls/s"]/loop["polls/s"], f["done/s"]/loop["done/s"], f["cpu"]/loop["cpu"]
+	var t engineTable
+	run := func(name string, measure func(b *testing.B) figures, add func(figures)) {
+		b.Run(name, func(b *testing.B) {
+			f := measure(b)
 			show(b, f)
+			add(f)
 		})
 	}
-	b.Run("inflightSSE", func(b *testing.B) { show(b, child(b, "engineSSE")) })
+	alone := func(name string) func(*testing.B) figures {
+		return func(b *testing.B) figures { return child(b, name) }
+	}
+	loopToo := func(n string) func(*testing.B) figures {
+		return func(b *testing.B) figures {
+			loop := child(b, "loop"+n)
+			return child(b, "engine"+n).against(loop)
+		}
+	}
+	run("accept64", alone("accept64"), func(f figures) { t.accept(f, 64, 5000) })
+	run("accept256", alone("accept256"), func(f figures) { t.accept(f, 256, 12000) })
+	run("inflight50k", loopToo("50k"), t.inflight50k)
+	run("inflight10k", loopToo("10k"), t.inflight10k)
+	run("inflightHTTP", loopToo("HTTP"), t.inflightHTTP)
+	run("inflightSSE", alone("engineSSE"), t.sse)
+	run("start", alone("start"), t.start)
+	run("idle", idleProduct, t.idle)
+	run("page", alone("page"), t.page)
+	t.print()
 }
 
 func must[T any](v T, err error) T {

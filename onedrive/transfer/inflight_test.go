@@ -205,6 +205,9 @@ func (m flood) engine() figures {
 // measure lets the run go on for a while and counts.
 func (b *bench) measure(latency *sample, outside *process) figures {
 	time.Sleep(warm())
+	for wait := 0; len(b.finished) > 1000 && wait < 60; wait++ { // not all are in flight yet
+		time.Sleep(time.Second)
+	}
 	runtime.GC()
 	profiled := profile()
 	latency.counting.Store(true)
