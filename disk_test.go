@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -113,6 +114,69 @@ func TestADiskThatTakesNothingMore(t *testing.T) {
 			again := start(t, filepath.Join(dir, "data"), "-listen", strings.TrimPrefix(p.url, "http://"))
 			if got := c.get(t, again.url+"/api/v1/transfers/"+running.ID); !strings.Contains(got, `"completed"`) {
 				t.Errorf("after a restart: %s", got)
+			}
+		})
+	}
+}
+
+// TestADataFolderThatCannotBeWrittenTo while the program runs: new transfers are refused in words, since
+// a restart would not know them, and what runs ends. What is open stays open; so a mount over the folder
+// stands for a disk that turned read-only.
+func TestADataFolderThatCannotBeWrittenTo(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		spoil func(t *testing.T, data string) (mend func())
+	}{
+		{"read-only", func(t *testing.T, data string) func() {
+			for _, flags := range []uintptr{unix.MS_BIND, unix.MS_BIND | unix.MS_REMOUNT | unix.MS_RDONLY} {
+				if err := unix.Mount(data, data, "", flags, ""); err != nil {
+					t.Fatal(err)
+				}
+			}
+			mend := sync.OnceFunc(func() { _ = unix.Unmount(data, unix.MNT_DETACH) })
+			t.Cleanup(mend)
+			return mend
+		}},
+		{"moved away", func(t *testing.T, data string) func() {
+			if err := os.Rename(data, data+".away"); err != nil {
+				t.Fatal(err)
+			}
+			return func() { _ = os.Rename(data+".away", data) }
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			data := filepath.Join(smallDisk(t), "data")
+			p := start(t, data)
+			c := p.signIn(t, "robin@demo.example")
+			running := c.post(t, "/api/v1/transfers", `{"sourceUrl":"`+p.url+`/demo/samples/slow.jpg"}`)
+			mend := tt.spoil(t, data)
+			body := `{"sourceUrl":"` + p.url + `/demo/samples/meadow.jpg"}`
+			var refused struct{ Code, Title string }
+			res, err := c.http.Post(c.base+"/api/v1/transfers", "application/json", strings.NewReader(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			if err := json.NewDecoder(res.Body).Decode(&refused); res.StatusCode != http.StatusServiceUnavailable || refused.Code != "storeUnavailable" || refused.Title == "" {
+				t.Errorf("a new transfer: %s %+v %v; want 503 storeUnavailable", res.Status, refused, err)
+			}
+			if res, err := http.Get(p.url + "/readyz"); err != nil || res.StatusCode != http.StatusServiceUnavailable {
+				t.Errorf("/readyz: %v %v, want 503", res, err)
+			}
+			if got := c.follow(t, running.ID)[running.ID]; got.State != "completed" {
+				t.Errorf("what ran ended as %+v, want completed", got)
+			}
+			mend()
+			saved := c.post(t, "/api/v1/transfers", body)
+			if got := c.follow(t, saved.ID)[saved.ID]; got.State != "completed" {
+				t.Errorf("when it is mended a new one ended as %+v, want completed", got)
+			}
+			p.stop(t)
+			again := start(t, data, "-listen", strings.TrimPrefix(p.url, "http://"))
+			for _, id := range []string{running.ID, saved.ID} {
+				if got := c.get(t, again.url+"/api/v1/transfers/"+id); !strings.Contains(got, `"completed"`) {
+					t.Errorf("after a restart: %s", got)
+				}
 			}
 		})
 	}

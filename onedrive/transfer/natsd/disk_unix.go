@@ -25,8 +25,12 @@ func lockFile(path string) (*os.File, error) {
 	return f, nil
 }
 
-// freeBytes is the room that an ordinary user has on the disk of dir.
+// freeBytes is the room that an ordinary user has on the disk of dir; an error when dir is gone or
+// nothing can be made in it.
 func freeBytes(dir string) (int64, error) {
+	if err := unix.Access(dir, unix.W_OK); err != nil {
+		return 0, err
+	}
 	var s unix.Statfs_t
 	if err := unix.Statfs(dir, &s); err != nil {
 		return 0, err

@@ -25,6 +25,10 @@ var ErrLocked = errors.New("another Skylift uses this data folder")
 // ErrNoSpace means that the disk has no room for anything that is not already running.
 var ErrNoSpace = errors.New("the disk of the data folder is nearly full")
 
+// ErrNoDisk means that the data folder is gone or read-only. Space is nil again once it can be written to;
+// a folder that was removed needs a restart.
+var ErrNoDisk = errors.New("the data folder cannot be written to")
+
 // Options say where the data lives.
 type Options struct {
 	Dir      string        // the data folder of the server inside; Memory keeps nothing
@@ -158,12 +162,17 @@ func (n *Node) Replicas() int { return n.opt.Replicas }
 func (n *Node) Shared() bool { return n.server == nil }
 
 // Space is nil while the data folder's disk has room for more; ErrNoSpace once only the
-// reserve for what runs already is left. On a cluster its servers decide, and it is always nil.
+// reserve for what runs already is left, ErrNoDisk when the folder cannot be written to. On a
+// cluster its servers decide, and it is always nil.
 func (n *Node) Space() error {
 	if n.server == nil {
 		return nil
 	}
-	if free, err := freeBytes(n.opt.Dir); err == nil && free < n.opt.Reserve {
+	free, err := freeBytes(n.opt.Dir)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: %w", ErrNoDisk, err)
+	case free < n.opt.Reserve:
 		return ErrNoSpace
 	}
 	return nil
