@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
+	"hash/crc32"
 	"image"
 	"image/color"
 	"image/png"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // display is a virtual X screen of 1200 by 900 pixels for what only a real window shows: context
@@ -63,16 +65,57 @@ func (d *display) Shot(name string) {
 	if !shots() {
 		return
 	}
-	dump := filepath.Join(d.dir, "Xvfb_screen0")
-	raw, err := os.ReadFile(dump)
-	if err != nil {
-		d.t.Fatal(err)
-	}
 	var b bytes.Buffer
-	if err := png.Encode(&b, xwd(raw)); err != nil {
+	if err := png.Encode(&b, d.screen()); err != nil {
 		d.t.Fatal(err)
 	}
 	shot(d.t, name, b.Bytes())
+}
+
+// screen is what the screen shows now.
+func (d *display) screen() image.Image {
+	d.t.Helper()
+	raw, err := os.ReadFile(filepath.Join(d.dir, "Xvfb_screen0"))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return xwd(raw)
+}
+
+// Until runs an xdotool command line, and once more every three seconds as long as it is not done:
+// a busy browser can lose a key.
+func (d *display) Until(line, what string, done func() bool) {
+	d.t.Helper()
+	var last time.Time
+	eventually(d.t, what, func() bool {
+		if done() {
+			return true
+		}
+		if time.Since(last) > 3*time.Second {
+			d.Do(line)
+			last = time.Now()
+		}
+		return false
+	})
+}
+
+// top is a sum of what the screen shows where browsers put their questions: below the address, in
+// the middle.
+func (d *display) top() (sum uint32) {
+	d.t.Helper()
+	screen := d.screen().(*image.NRGBA)
+	for y := 100; y < 420; y++ {
+		sum = crc32.Update(sum, crc32.IEEETable, screen.Pix[screen.PixOffset(300, y):screen.PixOffset(900, y)])
+	}
+	return sum
+}
+
+// dimmed reports whether the browser has laid a shadow over its light page, as it does behind its
+// own questions.
+func (d *display) dimmed() bool {
+	d.t.Helper()
+	_, green, _, _ := d.screen().At(20, 880).RGBA()
+	return green < 0xc000
 }
 
 // xwd reads the X window dump that Xvfb keeps of its screen: a header that says its own length,

@@ -23,7 +23,8 @@ func (p *Page) center(selector string) string {
 }
 
 // rightClickSave picks the first entry of our part of the real context menu: our submenu stands
-// above "Inspect", and its first entry saves.
+// above "Inspect", and its first entry saves. The pauses stay: menus are windows that could be waited
+// for, but so are the notifications that come at the same time.
 func (e *extension) rightClickSave(on *Page, selector string) {
 	e.t.Helper()
 	on.Front()
@@ -103,11 +104,19 @@ func testGrant(t *testing.T, e *extension, a *app, g *gallerySite, page, worker 
 // testSidePanel opens the side panel from the popup and drags a picture out of a link into it.
 func testSidePanel(t *testing.T, e *extension, a *app, page, worker *Page, key string) {
 	page.Front()
-	e.display.Do("key alt+shift+l sleep 2")
+	e.display.Do("key alt+shift+l")
 	panel := e.Wait("page", extensionBase+"panel.html")
 	panel.WaitVisible("drop")
 	frame := e.Wait("iframe", "/panel")
 	frame.WaitTextCSS("body", "Robin")
+	still, last := 0, 0
+	eventually(t, "the panel to be open all the way", func() bool {
+		now := eval[int](panel, `innerWidth`)
+		if still++; now != last {
+			still, last = 0, now
+		}
+		return still == 5
+	})
 	e.display.Shot("panel")
 	x, y := page.corner()
 	// The panel stands at the right edge of the same window; its drop strip is at its top.
@@ -118,10 +127,11 @@ func testSidePanel(t *testing.T, e *extension, a *app, page, worker *Page, key s
 		to = []int{window[0] - width/2, y + 50 + to[1]%100}
 	}
 	from := page.center("#orange")
+	// A drag has a rhythm of its own: the pauses are the hand's.
 	e.display.Do("mousemove " + from + " sleep 0.2 mousedown 1 sleep 0.3 mousemove_relative 12 6 sleep 0.2 mousemove_relative 30 10 sleep 0.2")
 	e.display.Do(fmt.Sprintf("mousemove %d %d sleep 0.3 mousemove_relative 3 2 sleep 0.5", to[0], to[1]))
 	e.display.Shot("drag")
-	e.display.Do("mouseup 1 sleep 0.5")
+	e.display.Do("mouseup 1")
 	got := a.waitSaved(key, "/orange.png") // and not /album.html, where the link leads
 	if got.Name != "orange.png" {
 		t.Errorf("the dragged picture is called %q", got.Name)

@@ -187,10 +187,16 @@ func (e *extension) ConnectOn(options *Page, a *app) {
 	options.WaitText("notices", "Connected to "+a.URL)
 }
 
-// allowPrompt answers the browser's own question for a permission with yes.
+// allowPrompt answers the browser's own question for a permission with yes. The question takes no
+// key in its first half second, against clicks that were meant for something else.
 func (e *extension) allowPrompt() {
 	e.t.Helper()
-	e.display.Do("sleep 1 key Tab sleep 0.3 key Return")
+	d := e.display
+	eventually(e.t, "the browser's question", d.dimmed)
+	d.Do("sleep 0.7")
+	before := d.top()
+	d.Until("key Tab", "the focus to be on Allow", func() bool { return d.top() != before })
+	d.Until("key Return", "the question to be gone", func() bool { return !d.dimmed() })
 }
 
 // menu clicks an entry of our context menu by the browser's event: for headless browsers, which
