@@ -62,7 +62,7 @@ type feed struct {
 	last     uint64            // the last event's id
 	checked  uint64            // every revision up to this was compared with the records, or was there before
 	checking bool              // a comparison runs, or the feed is not open yet
-	losses   int               // as of the last comparison; -1: there was none
+	losses   int               // as of the last comparison, or when the feed was opened
 	recent   map[string]uint64 // revisions by key seen since, and for one comparison longer
 	watchers map[*watcher]struct{}
 }
@@ -181,7 +181,7 @@ func (h *hub) attach(ctx context.Context, owner string, w *watcher) (*feed, uint
 func (h *hub) feed(owner string) *feed {
 	f := h.feeds[owner]
 	if f == nil {
-		f = &feed{hub: h, owner: owner, losses: -1, checking: true, recent: map[string]uint64{}, watchers: map[*watcher]struct{}{}}
+		f = &feed{hub: h, owner: owner, checking: true, recent: map[string]uint64{}, watchers: map[*watcher]struct{}{}}
 		h.feeds[owner] = f
 	}
 	return f
@@ -219,6 +219,7 @@ func (f *feed) subscribe(ctx context.Context) error {
 	}
 	f.mu.Lock()
 	f.sub = sub
+	f.losses, _ = f.mayHaveLost()
 	f.mu.Unlock()
 	if err := s.events.FlushTimeout(readTimeout); err != nil {
 		return fmt.Errorf("%w: watch: %w", ErrUnavailable, err)
