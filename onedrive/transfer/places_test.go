@@ -178,3 +178,49 @@ func (m *refused) Step(_ context.Context, t *transfer.Transfer, _ func() error, 
 }
 
 func (m *refused) Abandon(context.Context, *transfer.Transfer) error { return nil }
+
+// busy is a Mover whose account is throttled; the third step ends its transfer with that answer.
+type busy struct {
+	r     *transfer.Runner
+	both  sync.WaitGroup // the first two steps run at once
+	steps atomic.Int32
+}
+
+func (m *busy) Step(_ context.Context, t *transfer.Transfer, _ func() error, _ func()) (transfer.Next, error) {
+	const wait = 20 * time.Millisecond
+	switch m.steps.Add(1) {
+	case 1, 2:
+		m.both.Done()
+		m.both.Wait()
+		return transfer.Next{Throttled: wait, After: wait}, nil
+	case 3:
+		for m.r.Load().Ready == 0 { // the other waits for what becomes of this one
+			time.Sleep(time.Millisecond)
+		}
+		t.State, t.Failure = transfer.Failed, &transfer.Failure{Code: "timedOut"}
+		return transfer.Next{Throttled: wait}, nil
+	}
+	t.State, t.Item = transfer.Completed, &transfer.Item{ID: "i"}
+	return transfer.Next{}, nil
+}
+
+func (m *busy) Abandon(context.Context, *transfer.Transfer) error { return nil }
+
+// The account's others go on when the time of a throttled answer is over, although whoever had it ended.
+func TestAThrottledStepThatEndsLetsTheOthersGoOn(t *testing.T) {
+	t.Parallel()
+	e := openEngine(t, natsd.Memory, transfer.StoreOptions{})
+	m := &busy{}
+	m.both.Add(2)
+	m.r = transfer.NewRunner(e.store, m, transfer.RunnerOptions{})
+	if err := m.r.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = m.r.Stop(context.Background()) })
+	submit(t, e.store, robin, picture(1), "")
+	submit(t, e.store, robin, picture(2), "")
+	eventually(t, "the other completed", func() bool {
+		p, err := e.store.List(t.Context(), robin, transfer.ListOptions{State: transfer.Completed})
+		return err == nil && len(p.Value) == 1
+	})
+}

@@ -230,7 +230,7 @@ func (r *Runner) settle(n *run, a after) {
 	now := r.opt.Now()
 	if a.throttled > 0 {
 		acc.gate.throttle(now, a.throttled)
-		defer acc.rejoin() // the others ask when it opens, also if this one is gone by then
+		defer acc.rejoin() // the others ask when it opens, also if this one has ended
 	} else if acc.gate.probing && !now.Before(acc.gate.until) {
 		acc.gate.probing = false
 		defer acc.rejoin()
