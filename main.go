@@ -224,10 +224,11 @@ func (a *app) saving(ctx context.Context, keys *auth.Keyring, o *handlers.Option
 	if err != nil {
 		return err
 	}
+	instance := a.instance()
 	saver := transfer.NewSaver(transfer.SaverOptions{
-		Client: a.client, Native: a.Native, Memory: memory, Stall: a.NativeStall, MaxBytes: int64(a.MaxBytes), Source: a.source, Log: a.log,
+		Instance: instance, Client: a.client, Native: a.Native, Memory: memory, Stall: a.NativeStall, MaxBytes: int64(a.MaxBytes), Source: a.source, Log: a.log,
 	})
-	a.runner = transfer.NewRunner(a.store, saver, transfer.RunnerOptions{Instance: a.instance(), Log: a.log})
+	a.runner = transfer.NewRunner(a.store, saver, transfer.RunnerOptions{Instance: instance, Log: a.log})
 	a.meters.watch(a.runner)
 	o.Store, o.Runner, o.Saver, o.Client, o.Native, o.Ready = a.store, a.runner, saver, a.client, saver.NativeState, a.ready
 	return nil

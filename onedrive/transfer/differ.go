@@ -31,7 +31,7 @@ func workDiffers(a, b *Work) bool {
 	return a.Phase != b.Phase || a.Monitor != b.Monitor || a.UploadURL != b.UploadURL || !a.SessionEnds.Equal(b.SessionEnds) ||
 		a.SourceETag != b.SourceETag || !a.PostedAt.Equal(b.PostedAt) || a.Errors != b.Errors || a.Lost != b.Lost || a.Full != b.Full ||
 		a.NativeFailed != b.NativeFailed || a.Wanted != b.Wanted || a.ItemID != b.ItemID || a.ETagBefore != b.ETagBefore || a.Sum != b.Sum ||
-		a.FindFolder != b.FindFolder || len(a.Inline) != len(b.Inline)
+		a.FindFolder != b.FindFolder || a.Taker != b.Taker || !a.Taken.Equal(b.Taken) || len(a.Inline) != len(b.Inline)
 }
 
 func same[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }

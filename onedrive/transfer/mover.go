@@ -40,6 +40,8 @@ type Work struct {
 	Wanted       string             `json:"wanted,omitempty"`       // the name before a number was put to it
 	NativeStatus string             `json:"nativeStatus,omitempty"` // the monitor's last word: a new one is a sign of life
 	FindFolder   bool               `json:"findFolder,omitempty"`   // the target was taken unseen: look it up first
+	Taker        string             `json:"taker,omitempty"`        // the instance at which a request brings a client's bytes
+	Taken        time.Time          `json:"taken,omitzero"`         // until then it is believed to
 	Inline       []byte             `json:"inline,omitempty"`       // the bytes of a data: URL, at most MaxInline; gone once saved
 }
 

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,17 @@ type Content struct {
 	ContentType string
 	Body        io.Reader
 }
+
+// ErrTaken means that a request at another instance is sending the bytes: what it leaves can be sent
+// once it has ended, or a minute after its last sign of life.
+var ErrTaken = errors.New("another request is sending the bytes")
+
+// How long a request is believed to go on bringing bytes after its last sign of life, and the rest of
+// it at which the request gives another. A client may be silent for bodyIdle, half a minute.
+const (
+	takenFor  = time.Minute
+	takenLeft = 45 * time.Second
+)
 
 // RangeError means that a piece does not begin where the last one ended.
 type RangeError struct{ Next int64 } // the first byte that is missing
@@ -44,7 +56,7 @@ func (r *saving) awaitBytes(ctx context.Context) (Next, error) {
 // Receive streams a client's bytes on to OneDrive and gives the transfer as it is afterwards. After a
 // piece that is not the last, BytesTransferred says where the next begins; another gives a
 // *RangeError. ErrNotFound: no such transfer; ErrNotPossible: it takes no bytes, or another request
-// is sending them.
+// is sending them here; ErrTaken: one at another instance is.
 func (s *Saver) Receive(ctx context.Context, store *Store, owner, id string, c Content) (Transfer, error) {
 	release, ok := s.busy.take(owner + "/" + id)
 	if !ok {
@@ -58,6 +70,9 @@ func (s *Saver) Receive(ctx context.Context, store *Store, owner, id string, c C
 	if err := s.admissible(&t, &c); err != nil {
 		return t, err
 	}
+	if s.taken(&t) {
+		return t, ErrTaken
+	}
 	client, err := s.opt.Client(ctx, owner)
 	if err != nil {
 		return t, err
@@ -69,15 +84,38 @@ func (s *Saver) Receive(ctx context.Context, store *Store, owner, id string, c C
 		t.ContentType = mediaType(c.ContentType)
 	}
 	t.Size = &c.Total
-	if err := r.receive(ctx, c); err != nil {
+	if err := r.take(); err != nil {
 		return t, err
 	}
-	return t, store.overtake(context.WithoutCancel(ctx), &t, &at)
+	err = r.receive(ctx, c)
+	if err != nil && t.Work.Taker == "" {
+		return t, err
+	}
+	t.Work.Taker, t.Work.Taken = "", zeroTime
+	if stored := store.overtake(context.WithoutCancel(ctx), &t, &at); err == nil {
+		err = stored
+	}
+	return t, err
+}
+
+// taken reports whether a request at another instance is bringing the bytes.
+func (s *Saver) taken(t *Transfer) bool {
+	return t.Work.Taker != "" && t.Work.Taker != s.opt.Instance && s.opt.Now().Before(t.Work.Taken)
+}
+
+// take tells the other instances, if there may be any, that a request here brings the bytes.
+func (r *saving) take() error {
+	w, now := &r.t.Work, r.s.opt.Now()
+	if r.s.opt.Instance == "" || w.Taker == r.s.opt.Instance && w.Taken.Sub(now) > takenLeft {
+		return nil
+	}
+	w.Taker, w.Taken = r.s.opt.Instance, now.Add(takenFor)
+	return r.keep()
 }
 
 // standing is how far a client's bytes have come, to notice another request that brings them too.
 func standing(t *Transfer) mark {
-	m := mark{t.Work.UploadURL, t.Work.PostedAt.UnixNano(), len(t.Work.Inline), 0}
+	m := mark{t.Work.UploadURL, t.Work.PostedAt.UnixNano(), len(t.Work.Inline), 0, t.Work.Taker, t.Work.Taken.UnixNano()}
 	if t.BytesTransferred != nil {
 		m.bytes = *t.BytesTransferred
 	}
@@ -89,6 +127,8 @@ type mark struct {
 	posted  int64
 	held    int
 	bytes   int64
+	taker   string
+	taken   int64
 }
 
 // overtake stores t although somebody else changed it meanwhile: the runner parks a new upload
@@ -151,7 +191,7 @@ func (r *saving) receive(ctx context.Context, c Content) error {
 	if c.Offset != have {
 		return &RangeError{have}
 	}
-	body := &clientBody{r: io.LimitReader(c.Body, c.Length)}
+	body := &clientBody{r: io.LimitReader(c.Body, c.Length), take: r.take}
 	if c.Offset == 0 && c.Length == c.Total && c.Total <= onedrive.MaxPut {
 		return r.receiveSmall(ctx, body)
 	}
@@ -160,14 +200,18 @@ func (r *saving) receive(ctx context.Context, c Content) error {
 
 // clientBody tells the client's failure from OneDrive's.
 type clientBody struct {
-	r   io.Reader
-	err error
+	r    io.Reader
+	take func() error // a sign of life
+	err  error
 }
 
 // errClientGone is a client that sent fewer bytes than it announced.
 var errClientGone = errors.New("the client stopped sending")
 
 func (b *clientBody) Read(p []byte) (int, error) {
+	if b.err = b.take(); b.err != nil {
+		return 0, b.err
+	}
 	n, err := b.r.Read(p)
 	if err != nil && err != io.EOF {
 		b.err = fmt.Errorf("%w: %w", errClientGone, err)
@@ -181,7 +225,7 @@ func (r *saving) receiveSmall(ctx context.Context, body *clientBody) error {
 	data, err := r.s.buffers.fill(body, nil, int(*t.Size))
 	defer func() { r.s.buffers.put(data) }()
 	if err != nil {
-		return errClientGone
+		return cmp.Or(body.err, errClientGone)
 	}
 	r.nameFromBytes(data)
 	next, err := r.put(ctx, data)

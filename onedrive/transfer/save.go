@@ -19,6 +19,7 @@ type SaverOptions struct {
 	// the transfer until the owner signs in again.
 	Client   func(ctx context.Context, owner string) (*onedrive.Client, error)
 	Source   *Source       // required
+	Instance string        // name of this instance among several on one cluster; "": alone on its data
 	Native   string        // auto, always or never; empty: auto
 	Stall    time.Duration // a native transfer without a sign of life for this long goes to the relay; 0: 60 s
 	MaxBytes int64         // largest file relayed; 0: 10 GiB

@@ -262,6 +262,7 @@ func TestTwoInstancesGetTheSameFileAtOnce(t *testing.T) {
 		savers := []*Saver{w.saver, nil}
 		w.restart(t)
 		savers[1] = w.saver
+		savers[0].opt.Instance, savers[1].opt.Instance = "one", "other"
 		var all sync.WaitGroup
 		var taken atomic.Int64
 		for _, s := range savers {
@@ -270,7 +271,7 @@ func TestTwoInstancesGetTheSameFileAtOnce(t *testing.T) {
 				switch {
 				case err == nil:
 					taken.Add(1)
-				case !errors.Is(err, ErrNotPossible):
+				case !errors.Is(err, ErrNotPossible) && !errors.Is(err, ErrTaken):
 					t.Errorf("both at once: %v", err)
 				}
 			})
@@ -284,6 +285,49 @@ func TestTwoInstancesGetTheSameFileAtOnce(t *testing.T) {
 		if n := w.count(kim, content); n != 1 || w.ms.Uploads(kim) != 0 {
 			t.Errorf("%d files, %d sessions; %d were taken", n, w.ms.Uploads(kim), taken.Load())
 		}
+	}
+}
+
+// What one instance is being sent no other takes, until the request has ended or shown no sign of life
+// for a minute.
+func TestARequestAtAnotherInstanceIsWaitedFor(t *testing.T) {
+	w := newWorld(t)
+	store, id := receiving(t, w, Request{Name: "film.bin"})
+	one := w.saver
+	w.restart(t)
+	other := w.saver
+	one.opt.Instance, other.opt.Instance = "one", "other"
+	bring := func(s *Saver, body io.Reader) error {
+		_, err := s.Receive(t.Context(), store, ownerKim, id, Content{Total: int64(len(tabby)), Body: body})
+		return err
+	}
+	r, send := io.Pipe()
+	ended := make(chan error)
+	go func() { ended <- bring(one, r) }()
+	if _, err := send.Write(tabby[:100]); err != nil {
+		t.Fatal(err)
+	}
+	if err := bring(other, bytes.NewReader(tabby)); !errors.Is(err, ErrTaken) {
+		t.Errorf("beside the first request: %v", err)
+	}
+	send.CloseWithError(io.ErrUnexpectedEOF)
+	if err := <-ended; !errors.Is(err, errClientGone) {
+		t.Errorf("the first request ends as %v", err)
+	}
+	tr, err := store.Get(t.Context(), ownerKim, id)
+	if err != nil || tr.Work.Taker != "" {
+		t.Fatalf("%v: still taken by %q", err, tr.Work.Taker)
+	}
+	tr.Work.Taker, tr.Work.Taken = "one", time.Now().Add(takenFor) // as a crash leaves it
+	if err := store.Update(t.Context(), &tr); err != nil {
+		t.Fatal(err)
+	}
+	if err := bring(other, bytes.NewReader(tabby)); !errors.Is(err, ErrTaken) {
+		t.Errorf("right after a crash: %v", err)
+	}
+	other.opt.Now = func() time.Time { return time.Now().Add(takenFor) }
+	if err := bring(other, bytes.NewReader(tabby)); err != nil || w.count(kim, tabby) != 1 {
+		t.Errorf("a minute later: %v, %d files", err, w.count(kim, tabby))
 	}
 }
 
