@@ -167,6 +167,31 @@ func TestWakeInTheMomentOfParking(t *testing.T) {
 	}
 }
 
+// A sign-in that came while no runner had the transfer is noticed by the next one.
+func TestASignInWhileNobodyRuns(t *testing.T) {
+	t.Parallel()
+	m := &refused{stepping: make(chan struct{}), answer: make(chan struct{})}
+	e := openEngine(t, natsd.Memory, transfer.StoreOptions{})
+	first := e.run(t, m, transfer.RunnerOptions{})
+	got := submit(t, e.store, robin, picture(1), "")
+	<-m.stepping
+	m.answer <- struct{}{}
+	eventually(t, "it is put aside", func() bool {
+		now, err := e.store.Get(t.Context(), robin, got.ID)
+		return err == nil && now.Reason == transfer.SignInRequired && !first.Busy(robin, got.ID)
+	})
+	if err := first.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	e.run(t, m, transfer.RunnerOptions{})
+	select {
+	case <-m.stepping:
+		m.answer <- struct{}{}
+	case <-time.After(10 * time.Second):
+		t.Error("it is not looked at")
+	}
+}
+
 // refused is a Mover that parks, when it is let.
 type refused struct{ stepping, answer chan struct{} }
 

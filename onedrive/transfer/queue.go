@@ -145,7 +145,10 @@ func (r *Runner) add(t *Transfer) {
 	a.runs[t.ID] = n
 	switch {
 	case t.State == Waiting:
-		r.park(n)
+		signIn := t.Reason == SignInRequired
+		if r.park(n); signIn {
+			r.arm(n, jitter(time.Second)) // whoever signed in while nobody had it woke nothing
+		}
 	case r.leases != nil && t.Work.Phase == Posting: // a former owner's POST gets time to show
 		n.state = timed
 		r.arm(n, max(r.opt.lease.foreign-r.opt.Now().Sub(t.Work.PostedAt), 0))
