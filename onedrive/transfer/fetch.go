@@ -131,6 +131,32 @@ func scanTo(ctx context.Context, nc *nats.Conn, filter string, from, to uint64, 
 	return nil
 }
 
+// On a cluster any copy answers, and one may lag behind what the leader has told. So long it is asked
+// again for what must be there, unless that is gone.
+const (
+	lagTries = 20
+	lagPause = 50 * time.Millisecond
+)
+
+// scanPast is scan up to the revision upTo at least, and reports whether it has come so far. What is
+// read twice is given once.
+func (s *Store) scanPast(ctx context.Context, filter string, from, upTo uint64, each func(stored)) (reached bool, err error) {
+	for try := 1; ; try++ {
+		err := scan(ctx, s.nc, filter, from, func(m stored) {
+			from = m.seq + 1
+			each(m)
+		})
+		if err != nil || from > upTo || s.opt.Replicas == 1 || try == lagTries {
+			return from > upTo || s.opt.Replicas == 1, err
+		}
+		select {
+		case <-time.After(lagPause):
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+	}
+}
+
 // timeOf is when the revision seq, or the first after it that is still there, was stored.
 func timeOf(ctx context.Context, nc *nats.Conn, seq uint64) (time.Time, error) {
 	at := ""

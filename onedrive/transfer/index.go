@@ -89,7 +89,7 @@ func (x *index) reach(ctx context.Context, s *Store, owner string) error {
 	x.reading.Lock()
 	defer x.reading.Unlock()
 	x.mu.Lock()
-	to := x.from
+	to, newest := x.from, x.since == lastID
 	x.mu.Unlock()
 	if to <= 1 {
 		return nil
@@ -107,10 +107,17 @@ func (x *index) reach(ctx context.Context, s *Store, owner string) error {
 		since = ulid(uint64(at.UnixMilli()), 1<<16-1, 1<<64-1)
 	}
 	var found []stored
-	err := scanTo(ctx, s.nc, ownerKey(kindTransfer, owner)+".>", from, to, func(m stored) {
-		m.data = nil
-		found = append(found, m)
-	})
+	add := func(m stored) {
+		if m.data = nil; m.seq < to {
+			found = append(found, m)
+		}
+	}
+	var err error
+	if newest {
+		_, err = s.scanPast(ctx, ownerKey(kindTransfer, owner)+".>", from, to-1, add)
+	} else {
+		err = scanTo(ctx, s.nc, ownerKey(kindTransfer, owner)+".>", from, to, add)
+	}
 	if err != nil {
 		return err
 	}
@@ -133,7 +140,8 @@ func (x *index) merge(found []stored) {
 			x.rows = append(x.rows, rowOf(id, m.ending, m.seq))
 		}
 	}
-	slices.SortFunc(x.rows, func(a, b row) int { return slices.Compare(a.id[:], b.id[:]) })
+	slices.SortFunc(x.rows, func(a, b row) int { return cmp.Or(slices.Compare(a.id[:], b.id[:]), cmp.Compare(b.seq, a.seq)) })
+	x.rows = slices.CompactFunc(x.rows, func(a, b row) bool { return a.id == b.id }) // a copy that lags tells of both
 }
 
 // apply notes a stored message.

@@ -335,7 +335,7 @@ func (f *feed) compare(ctx context.Context) {
 	f.mu.Unlock()
 
 	var found []stored
-	err := scan(ctx, f.hub.store.nc, ownerKey("*", f.owner)+".>", from+1, func(m stored) { found = append(found, m) }) // what is missing comes next time
+	reached, err := f.hub.store.scanPast(ctx, ownerKey("*", f.owner)+".>", from+1, upTo, func(m stored) { found = append(found, m) })
 
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -346,7 +346,7 @@ func (f *feed) compare(ctx context.Context) {
 			f.see(m)
 		}
 	}
-	if err == nil {
+	if err == nil && reached { // else what is missing comes next time
 		f.checked, f.losses = upTo, losses
 		f.forget(from)
 	}
@@ -469,7 +469,7 @@ func (s *Store) catchUp(ctx context.Context, w *watcher, owner string, base, sin
 		return err
 	}
 	top := max(base, since)
-	err := scan(ctx, s.nc, ownerKey("*", owner)+".>", since+1, func(m stored) {
+	_, err := s.scanPast(ctx, ownerKey("*", owner)+".>", since+1, base, func(m stored) {
 		top = max(top, m.seq)
 		add(m)
 	})
