@@ -174,8 +174,18 @@ func TestASignInWhileNobodyRuns(t *testing.T) {
 	e := openEngine(t, natsd.Memory, transfer.StoreOptions{})
 	first := e.run(t, m, transfer.RunnerOptions{})
 	got := submit(t, e.store, robin, picture(1), "")
-	<-m.stepping
-	m.answer <- struct{}{}
+	stopped := make(chan struct{})
+	var steps sync.WaitGroup
+	steps.Go(func() {
+		for {
+			select {
+			case <-m.stepping:
+				m.answer <- struct{}{}
+			case <-stopped:
+				return
+			}
+		}
+	})
 	eventually(t, "it is put aside", func() bool {
 		now, err := e.store.Get(t.Context(), robin, got.ID)
 		return err == nil && now.Reason == transfer.SignInRequired && !first.Busy(robin, got.ID)
@@ -183,6 +193,8 @@ func TestASignInWhileNobodyRuns(t *testing.T) {
 	if err := first.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	close(stopped)
+	steps.Wait()
 	e.run(t, m, transfer.RunnerOptions{})
 	select {
 	case <-m.stepping:
@@ -195,8 +207,12 @@ func TestASignInWhileNobodyRuns(t *testing.T) {
 // refused is a Mover that parks, when it is let.
 type refused struct{ stepping, answer chan struct{} }
 
-func (m *refused) Step(_ context.Context, t *transfer.Transfer, _ func() error, _ func()) (transfer.Next, error) {
-	m.stepping <- struct{}{}
+func (m *refused) Step(ctx context.Context, t *transfer.Transfer, _ func() error, _ func()) (transfer.Next, error) {
+	select {
+	case m.stepping <- struct{}{}:
+	case <-ctx.Done():
+		return transfer.Next{}, ctx.Err()
+	}
 	<-m.answer
 	t.State, t.Reason = transfer.Waiting, transfer.SignInRequired
 	return transfer.Next{Park: true}, nil
