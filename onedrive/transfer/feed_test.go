@@ -151,3 +151,47 @@ func TestWhatIsStoredWhileAFeedOpensIsOnTheList(t *testing.T) {
 		t.Errorf("the list has %d, %v; want both", len(p.Value), err)
 	}
 }
+
+// A reader that goes away while the feed opens takes it from nobody else.
+func TestAReaderThatLeavesSpoilsNoOther(t *testing.T) {
+	leave := func() {}
+	s, tr := openFeed(t, func(point string) {
+		if point == "watch.opening" {
+			leave()
+		}
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	opening, first := make(chan struct{}), make(chan struct{})
+	leave = func() {
+		cancel()
+		close(opening)
+		for s.hub.readers(robinOwner) < 2 { // the second waits for the same feed
+			time.Sleep(time.Millisecond)
+		}
+	}
+	go func() {
+		defer close(first)
+		for range s.Watch(ctx, robinOwner, 0) {
+		}
+	}()
+	<-opening
+	next, stop := iter.Pull2(s.Watch(t.Context(), robinOwner, 0))
+	defer stop()
+	if e, err, ok := next(); !ok || err != nil || e.Transfer.ID != tr.ID {
+		t.Errorf("the second reader got %+v, %v", e, err)
+	}
+	<-first
+}
+
+// readers counts the streams of owner.
+func (h *hub) readers(owner string) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	f := h.feeds[owner]
+	if f == nil {
+		return 0
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.watchers)
+}

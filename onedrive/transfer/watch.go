@@ -167,7 +167,8 @@ func (h *hub) attach(ctx context.Context, owner string, w *watcher) (*feed, uint
 	f.mu.Unlock()
 	h.mu.Unlock()
 
-	f.open.Do(func() { f.err = f.subscribe(ctx) })
+	// Others wait for the same feed: it is not the first reader's to break off.
+	f.open.Do(func() { f.err = f.subscribe(context.WithoutCancel(ctx)) })
 	if f.err != nil {
 		h.detach(f, w)
 		return nil, 0, f.err
