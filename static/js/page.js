@@ -62,10 +62,10 @@ function clock(at) {
   if (at.toDateString() === now.toDateString()) return time;
   return at.getFullYear() === now.getFullYear() ? `${day}, ${time}` : `${day} ${at.getFullYear()}`;
 }
-function localTimes() {
-  for (const t of document.querySelectorAll('time[datetime]')) {
-    const text = clock(new Date(t.getAttribute('datetime')));
-    if (t.textContent !== text) t.textContent = text;
+function localTimes() { // each once: a list of hundreds changes hundreds of times
+  for (const t of document.querySelectorAll('time[datetime]:not([data-local])')) {
+    t.textContent = clock(new Date(t.getAttribute('datetime')));
+    t.setAttribute('data-local', '');
   }
 }
 localTimes();
