@@ -61,7 +61,7 @@ func TestASharedFileLeavesNothingOnTheDisk(t *testing.T) {
 			t.Skip("this system does not say which files are open")
 		}
 		for _, fd := range fds {
-			if at, _ := os.Readlink("/proc/self/fd/" + fd.Name()); strings.HasPrefix(at, place) && strings.Contains(at, "/skylift-") {
+			if at, _ := os.Readlink("/proc/self/fd/" + fd.Name()); strings.HasPrefix(at, place) && strings.Contains(at, "/skylift-") && strings.HasSuffix(at, " (deleted)") {
 				n++
 			}
 		}

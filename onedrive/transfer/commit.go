@@ -44,7 +44,8 @@ type record struct {
 	expected int64 // the key's revision must be this; -1: any
 	ttl      time.Duration
 	ending   ending
-	remove   bool // a delete marker
+	remove   bool   // a delete marker
+	event    *Event // what streams here will show, if known
 }
 
 // write is a set of records that are stored together or not at all.
@@ -60,6 +61,13 @@ func (w *write) size() (n int) {
 	return n
 }
 
+// tell calls wrote for each record of w, whose last one got revision.
+func (w *write) tell(wrote func(record, uint64), revision uint64) {
+	for i, r := range w.records {
+		wrote(r, revision-uint64(len(w.records)-1-i))
+	}
+}
+
 // wrote is what became of a write: the revision of its last record, or why not.
 type wrote struct {
 	revision uint64
@@ -73,7 +81,9 @@ type committer struct {
 	in    chan *write
 	ctx   context.Context
 	ended chan struct{}
-	at    func(point string) // a test kills the process at a named point; else nil
+	wrote func(r record, revision uint64) // told of each stored record, in order, before its writer is
+	miss  func()                          // told that there was one of which wrote was not told in order
+	at    func(point string)              // a test kills the process at a named point; else nil
 
 	// The rest belongs to run.
 	inbox   string
@@ -110,7 +120,12 @@ func (c *committer) put(ctx context.Context, records ...record) (uint64, error) 
 		select {
 		case r := <-w.done:
 			if errors.Is(r.err, ErrConflict) && !first {
-				return c.mine(ctx, records)
+				rev, err := c.mine(ctx, records)
+				if err == nil {
+					w.tell(c.wrote, rev)
+					c.miss()
+				}
+				return rev, err
 			}
 			if !errors.Is(r.err, errUnanswered) {
 				return r.revision, r.err
@@ -269,9 +284,15 @@ func (c *committer) land(f *flight) {
 	switch {
 	case err == nil:
 		// A batch lies in the stream without gaps, so each revision follows from the last.
-		for i := len(f.ws) - 1; i >= 0; i-- {
-			f.ws[i].done <- wrote{seq, nil}
-			seq -= uint64(len(f.ws[i].records))
+		total := 0
+		for _, w := range f.ws {
+			total += len(w.records)
+		}
+		seq -= uint64(total)
+		for _, w := range f.ws {
+			seq += uint64(len(w.records))
+			w.tell(c.wrote, seq)
+			w.done <- wrote{seq, nil}
 		}
 		return
 	case errors.Is(err, errUnanswered):

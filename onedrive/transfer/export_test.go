@@ -11,6 +11,12 @@ func (o StoreOptions) At(at func(point string)) StoreOptions {
 	return o
 }
 
+// Shared is for a store that is not the only one on its server.
+func (o StoreOptions) Shared() StoreOptions {
+	o.shared = true
+	return o
+}
+
 // ShortLease makes orphans be adopted after ttl.
 func (o RunnerOptions) ShortLease(ttl time.Duration) RunnerOptions {
 	o.lease = leaseTimes{ttl: ttl, hold: ttl * 5 / 6, renew: ttl / 3, look: ttl / 15, reconcile: 2 * ttl, foreign: ttl}

@@ -12,14 +12,20 @@ import (
 
 const robinOwner = "robin"
 
+// alike runs test with a feed that lives on what the committer tells, and with one as on a cluster.
+func alike(t *testing.T, test func(t *testing.T, shared bool)) {
+	t.Run("alone", func(t *testing.T) { test(t, false) })
+	t.Run("shared", func(t *testing.T) { test(t, true) })
+}
+
 // openFeed is a store of its own, and one transfer in it.
-func openFeed(t *testing.T, at func(point string)) (*Store, *Transfer) {
+func openFeed(t *testing.T, shared bool, at func(point string)) (*Store, *Transfer) {
 	t.Helper()
 	node, err := natsd.Start(natsd.Options{Dir: natsd.Memory})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := OpenStore(context.Background(), node.JetStream(), node.Conn(), StoreOptions{at: at})
+	s, err := OpenStore(context.Background(), node.JetStream(), node.Conn(), StoreOptions{at: at, shared: shared})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,10 +51,12 @@ func (s *Store) becomes(t *testing.T, tr *Transfer, state State) {
 }
 
 // TestProgressThatComesLateIsDropped: progress goes another way than records and can be overtaken.
-func TestProgressThatComesLateIsDropped(t *testing.T) {
+func TestProgressThatComesLateIsDropped(t *testing.T) { alike(t, progressThatComesLate) }
+
+func progressThatComesLate(t *testing.T, shared bool) {
 	for _, state := range []State{Waiting, Completed} {
 		t.Run(string(state), func(t *testing.T) {
-			s, tr := openFeed(t, nil)
+			s, tr := openFeed(t, shared, nil)
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
 			next, stop := iter.Pull2(s.Watch(ctx, robinOwner, 0))
@@ -89,7 +97,7 @@ func TestProgressThatComesLateIsDropped(t *testing.T) {
 // TestProgressDoesNotHideTheSnapshot: a stream's first look can be ahead of the feed, which then still
 // has progress from before.
 func TestProgressDoesNotHideTheSnapshot(t *testing.T) {
-	s, tr := openFeed(t, nil)
+	s, tr := openFeed(t, true, nil)
 	w := &watcher{pending: map[string]*Event{}, signal: make(chan struct{}, 1)}
 	f, base, err := s.hub.attach(t.Context(), robinOwner, w)
 	if err != nil {
@@ -129,9 +137,11 @@ func TestProgressDoesNotHideTheSnapshot(t *testing.T) {
 }
 
 // TestWhatIsStoredWhileAFeedOpensIsOnTheList although no later message leads to it.
-func TestWhatIsStoredWhileAFeedOpensIsOnTheList(t *testing.T) {
+func TestWhatIsStoredWhileAFeedOpensIsOnTheList(t *testing.T) { alike(t, whatIsStoredWhileAFeedOpens) }
+
+func whatIsStoredWhileAFeedOpens(t *testing.T, shared bool) {
 	meanwhile := func() {}
-	s, tr := openFeed(t, func(point string) {
+	s, tr := openFeed(t, shared, func(point string) {
 		if point == "watch.opening" {
 			meanwhile()
 		}
@@ -153,9 +163,11 @@ func TestWhatIsStoredWhileAFeedOpensIsOnTheList(t *testing.T) {
 }
 
 // A reader that goes away while the feed opens takes it from nobody else.
-func TestAReaderThatLeavesSpoilsNoOther(t *testing.T) {
+func TestAReaderThatLeavesSpoilsNoOther(t *testing.T) { alike(t, aReaderThatLeaves) }
+
+func aReaderThatLeaves(t *testing.T, shared bool) {
 	leave := func() {}
-	s, tr := openFeed(t, func(point string) {
+	s, tr := openFeed(t, shared, func(point string) {
 		if point == "watch.opening" {
 			leave()
 		}

@@ -27,14 +27,22 @@ type index struct {
 
 // row is a transfer of an index. It holds no pointers: there are many.
 type row struct {
-	id   [idLength]byte
+	id   rowID
 	ends [11]byte // its ending
 	seq  uint64
 }
 
+// rowID is an id that is no pointer either.
+type rowID [idLength]byte
+
+// idKey is id as a rowID; the zero one for what is no id.
+func idKey(id string) (k rowID) {
+	copy(k[:], id)
+	return k
+}
+
 func rowOf(id string, e ending, seq uint64) row {
-	r := row{seq: seq}
-	copy(r.id[:], id)
+	r := row{id: idKey(id), seq: seq}
 	copy(r.ends[:], e)
 	return r
 }

@@ -140,9 +140,11 @@ func killing(t *testing.T, rounds int, broken string, points []string) verdict {
 		child.await(crash != "")
 		child.kill()
 		wg.Wait()
+		o.mu.Lock() // a note of the child may still be on its way
 		if _, ok := o.recovered[child.cmd.Process.Pid]; !ok && time.Since(child.begun) > 3*time.Second {
 			o.recovered[child.cmd.Process.Pid] = time.Since(child.begun)
 		}
+		o.mu.Unlock()
 	}
 	return o.judge(t, dir, promised)
 }

@@ -47,7 +47,7 @@ func TestACopyThatLagsHidesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := &Store{nc: nc, events: nc, opt: StoreOptions{Replicas: 3}}
-	f := &feed{hub: &hub{store: s}, owner: owner, seq: 5, recent: map[string]uint64{}, watchers: map[*watcher]struct{}{}}
+	f := &feed{hub: &hub{store: s}, owner: owner, seq: 5, recent: map[rowID]uint64{}, watchers: map[*watcher]struct{}{}}
 	if f.sub, err = nc.SubscribeSync("nothing"); err != nil {
 		t.Fatal(err)
 	}

@@ -118,7 +118,7 @@ func TestFindKnowsWhatWasSavedBefore(t *testing.T) {
 // and of what was retried, and one that is made later finds the same.
 func TestListSeesWhatOthersWrite(t *testing.T) {
 	e := openEngine(t, natsd.Memory, transfer.StoreOptions{})
-	other, err := transfer.OpenStore(t.Context(), e.node.JetStream(), e.node.Conn(), transfer.StoreOptions{})
+	other, err := transfer.OpenStore(t.Context(), e.node.JetStream(), e.node.Conn(), transfer.StoreOptions{}.Shared())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +156,7 @@ func TestListSeesWhatOthersWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	slices.Reverse(want)
-	late, err := transfer.OpenStore(t.Context(), e.node.JetStream(), e.node.Conn(), transfer.StoreOptions{})
+	late, err := transfer.OpenStore(t.Context(), e.node.JetStream(), e.node.Conn(), transfer.StoreOptions{}.Shared())
 	if err != nil {
 		t.Fatal(err)
 	}

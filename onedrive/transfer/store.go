@@ -23,7 +23,8 @@ type StoreOptions struct {
 	Ended     func(Transfer)   // told of each transfer that this process ended, for metrics; nil: nobody is
 	Now       func() time.Time // nil: time.Now
 
-	at func(point string) // for tests: called at each named point of the work
+	at     func(point string) // for tests: called at each named point of the work
+	shared bool               // for tests: streams live on what JetStream republishes, as on a cluster
 }
 
 // Store keeps every transfer in JetStream. Its record is the truth; all else follows from it.
@@ -62,6 +63,7 @@ func OpenStore(ctx context.Context, js jetstream.JetStream, nc *nats.Conn, o Sto
 		s.commit.apart = maxApart
 	}
 	s.hub = newHub(ctx, s)
+	s.commit.wrote, s.commit.miss = s.hub.wrote, s.hub.miss
 	err := s.commit.start()
 	if err == nil {
 		err = s.moveOld(ctx, js)
@@ -166,7 +168,7 @@ func (s *Store) create(ctx context.Context, t *Transfer, idempotencyKey string) 
 		key = ownerKey(kindKey, t.Owner) + "." + hashToken(26, t.Owner, idempotencyKey)
 		records = []record{{key: key, value: []byte(t.ID), expected: 0, ttl: s.opt.Retention}, first}
 	}
-	rev, err := s.write(ctx, records...)
+	rev, err := s.commit.put(ctx, records...)
 	if errors.Is(err, ErrConflict) && key != "" {
 		return s.known(ctx, t, key, records)
 	}
@@ -177,17 +179,6 @@ func (s *Store) create(ctx context.Context, t *Transfer, idempotencyKey string) 
 	s.commit.pass("accept.after")
 	s.tell(t.Owner, t.ID, t)
 	return *t, true, nil
-}
-
-// write stores records together and notes them for the lists; it returns the last one's revision.
-func (s *Store) write(ctx context.Context, records ...record) (uint64, error) {
-	rev, err := s.commit.put(ctx, records...)
-	if err == nil {
-		for i, r := range records {
-			s.hub.wrote(r, rev-uint64(len(records)-1-i))
-		}
-	}
-	return rev, err
 }
 
 // known finds the transfer that key stands for; if that one is off the list, t takes its place.
@@ -208,7 +199,7 @@ func (s *Store) known(ctx context.Context, t *Transfer, key string, records []re
 			}
 		}
 		records[0].expected = revision
-		rev, err := s.write(ctx, records...)
+		rev, err := s.commit.put(ctx, records...)
 		if errors.Is(err, ErrConflict) {
 			continue
 		}
@@ -301,7 +292,7 @@ func (s *Store) store(ctx context.Context, t *Transfer) error {
 	if err != nil {
 		return err
 	}
-	rev, err := s.write(ctx, r)
+	rev, err := s.commit.put(ctx, r)
 	if err != nil {
 		t.Modified = was
 		return fmt.Errorf("store transfer %s: %w", t.ID, err)
@@ -313,7 +304,7 @@ func (s *Store) store(ctx context.Context, t *Transfer) error {
 // record is t as it is stored over the revision expected. A final one goes when its time is over.
 func (s *Store) record(t *Transfer, expected int64) (record, error) {
 	value, err := s.codec.encode(t)
-	r := record{key: transferKey(t.Owner, t.ID), value: value, expected: expected, ending: endingOf(t)}
+	r := record{key: transferKey(t.Owner, t.ID), value: value, expected: expected, ending: endingOf(t), event: s.hub.event(t)}
 	if r.ending != "" {
 		r.ttl = s.opt.Retention
 	}
@@ -333,7 +324,7 @@ func (s *Store) Delete(ctx context.Context, owner, id string) error {
 		if !t.State.Final() {
 			return ErrNotPossible
 		}
-		_, err = s.write(ctx, record{key: transferKey(owner, id), expected: int64(t.Revision), remove: true, ttl: markerTTL})
+		_, err = s.commit.put(ctx, record{key: transferKey(owner, id), expected: int64(t.Revision), remove: true, ttl: markerTTL})
 		if !errors.Is(err, ErrConflict) {
 			return err
 		}
@@ -362,7 +353,7 @@ func (s *Store) DeleteAll(ctx context.Context, owner string) error {
 	}
 	for _, m := range left {
 		if id := idOf(m.key); id != "" && !m.deleted {
-			_, err := s.write(ctx, record{key: m.key, expected: -1, remove: true, ttl: markerTTL})
+			_, err := s.commit.put(ctx, record{key: m.key, expected: -1, remove: true, ttl: markerTTL})
 			if err != nil {
 				return err
 			}

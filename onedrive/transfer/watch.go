@@ -37,12 +37,16 @@ const (
 	firstCheck = 2 * time.Second  // a new subscription needs a moment to reach all servers of a cluster
 )
 
-// hub is the one watch of an instance: it feeds all streams of all people.
+// hub is the one watch of an instance: it feeds all streams of all people. On a cluster it lives on the
+// messages that JetStream republishes, for they tell the order of all instances' writes. Alone there is
+// no other writer, and it takes each write from the committer as it was meant.
 type hub struct {
-	store *Store
-	in    chan *nats.Msg
-	ended chan struct{}
-	tasks sync.WaitGroup
+	store  *Store
+	direct bool           // the committer tells of every write
+	missed atomic.Int64   // writes that the committer told of too late
+	in     chan *nats.Msg // nil when direct
+	ended  chan struct{}
+	tasks  sync.WaitGroup
 
 	mu    sync.Mutex
 	feeds map[string]*feed
@@ -58,12 +62,12 @@ type feed struct {
 	err   error // of opening
 
 	mu       sync.Mutex
-	seq      uint64            // every revision up to this was seen, or was there before the feed
-	last     uint64            // the last event's id
-	checked  uint64            // every revision up to this was compared with the records, or was there before
-	checking bool              // a comparison runs, or the feed is not open yet
-	losses   int               // as of the last comparison, or when the feed was opened
-	recent   map[string]uint64 // revisions by key seen since, and for one comparison longer
+	seq      uint64           // every revision up to this was seen, or was there before the feed
+	last     uint64           // the last event's id
+	checked  uint64           // every revision up to this was compared with the records, or was there before
+	checking bool             // a comparison runs, or the feed is not open yet
+	losses   int              // as of the last comparison, or when the feed was opened
+	recent   map[rowID]uint64 // revisions by transfer seen since, and for one comparison longer
 	watchers map[*watcher]struct{}
 }
 
@@ -76,7 +80,10 @@ type watcher struct {
 }
 
 func newHub(ctx context.Context, s *Store) *hub {
-	h := &hub{store: s, in: make(chan *nats.Msg, hubQueue), ended: make(chan struct{}), feeds: map[string]*feed{}}
+	h := &hub{store: s, direct: s.alone() && !s.opt.shared, ended: make(chan struct{}), feeds: map[string]*feed{}}
+	if !h.direct {
+		h.in = make(chan *nats.Msg, hubQueue)
+	}
 	go h.run(ctx) // ends with ctx
 	return h
 }
@@ -90,9 +97,13 @@ func (h *hub) catchUp(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		for _, f := range h.all() {
-			f.compare(ctx)
-		}
+		h.compareAll(ctx)
+	}
+}
+
+func (h *hub) compareAll(ctx context.Context) {
+	for _, f := range h.all() {
+		f.compare(ctx)
 	}
 }
 
@@ -110,11 +121,7 @@ func (h *hub) run(ctx context.Context) {
 			h.tasks.Go(func() { h.catchUp(ctx) }) // ends with ctx
 		case <-tick.C:
 			h.tidy()
-			h.tasks.Go(func() { // ends with ctx
-				for _, f := range h.all() {
-					f.compare(ctx)
-				}
-			})
+			h.tasks.Go(func() { h.compareAll(ctx) }) // ends with ctx
 		case <-ctx.Done():
 			return
 		}
@@ -148,7 +155,7 @@ func (h *hub) take(m *nats.Msg) {
 		}
 		return
 	}
-	f.apply(readMsg(m))
+	f.apply(readMsg(m), nil)
 }
 
 func (h *hub) feedOf(owner string) *feed {
@@ -182,21 +189,41 @@ func (h *hub) attach(ctx context.Context, owner string, w *watcher) (*feed, uint
 func (h *hub) feed(owner string) *feed {
 	f := h.feeds[owner]
 	if f == nil {
-		f = &feed{hub: h, owner: owner, checking: true, recent: map[string]uint64{}, watchers: map[*watcher]struct{}{}}
+		f = &feed{hub: h, owner: owner, checking: true, recent: map[rowID]uint64{}, watchers: map[*watcher]struct{}{}}
 		h.feeds[owner] = f
 	}
 	return f
 }
 
-// wrote notes what this process has stored, so that its next list has it.
+// wrote takes what this process has stored, in the order of the revisions and before the writer is
+// told, so that its next list has it.
 func (h *hub) wrote(r record, seq uint64) {
 	f := h.feedOf(ownerOf(r.key))
 	if f == nil {
 		return
 	}
+	if h.direct {
+		f.apply(stored{key: r.key, seq: seq, data: r.value, ending: r.ending, deleted: r.remove}, r.event)
+		return
+	}
 	if x := f.index.Load(); x != nil {
 		x.apply(r.key, r.ending, r.remove, seq)
 	}
+}
+
+// miss makes all feeds look at the records: a write was stored whose turn to be told of has passed.
+func (h *hub) miss() {
+	h.missed.Add(1)
+	h.tasks.Go(func() { h.compareAll(h.store.ctx) }) // ends with the store
+}
+
+// event is what streams show of t once it is stored; nil when nobody here follows its owner, or the
+// stored message tells.
+func (h *hub) event(t *Transfer) *Event {
+	if !h.direct || h.feedOf(t.Owner) == nil {
+		return nil
+	}
+	return &Event{Transfer: *t} // steps replace what t points at and never write to it
 }
 
 // tidy lets go of indexes that nobody has asked for a while.
@@ -214,17 +241,21 @@ func (h *hub) tidy() {
 // subscribe listens, and then notes where the records stand: what is stored in between is in both.
 func (f *feed) subscribe(ctx context.Context) error {
 	s := f.hub.store
-	sub, err := s.events.ChanSubscribe(eventPrefix+ownerKey("*", f.owner)+".>", f.hub.in)
-	if err != nil {
-		return fmt.Errorf("%w: watch: %w", ErrUnavailable, err)
+	if !f.hub.direct {
+		sub, err := s.events.ChanSubscribe(eventPrefix+ownerKey("*", f.owner)+".>", f.hub.in)
+		if err != nil {
+			return fmt.Errorf("%w: watch: %w", ErrUnavailable, err)
+		}
+		f.mu.Lock()
+		f.sub = sub
+		f.mu.Unlock()
+		if err := s.events.FlushTimeout(readTimeout); err != nil {
+			return fmt.Errorf("%w: watch: %w", ErrUnavailable, err)
+		}
 	}
 	f.mu.Lock()
-	f.sub = sub
 	f.losses, _ = f.mayHaveLost()
 	f.mu.Unlock()
-	if err := s.events.FlushTimeout(readTimeout); err != nil {
-		return fmt.Errorf("%w: watch: %w", ErrUnavailable, err)
-	}
 	s.commit.pass("watch.opening")
 	last, err := lastOf(ctx, s.nc, ownerKey("*", f.owner)+".>")
 	if err != nil && !errors.Is(err, ErrNotFound) {
@@ -260,32 +291,37 @@ func (h *hub) leave(f *feed) {
 	}
 }
 
-// apply turns a stored message into an event for all watchers, unless it was seen already.
-func (f *feed) apply(m stored) {
+// apply turns a stored message into an event for all watchers, unless it was seen already. e is that
+// event without its place, where it is known.
+func (f *feed) apply(m stored, e *Event) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if m.seq > f.seq {
 		f.seq = m.seq
-		f.see(m)
+		f.see(m, e)
 	}
 }
 
-func (f *feed) see(m stored) {
-	f.recent[m.key] = m.seq
-	if x := f.index.Load(); x != nil {
-		x.apply(m.key, m.ending, m.deleted, m.seq)
-	}
+func (f *feed) see(m stored, e *Event) {
 	f.last = max(f.last, m.seq<<progressBits)
 	id := idOf(m.key)
 	if id == "" {
 		return
 	}
+	f.recent[idKey(id)] = m.seq
+	if x := f.index.Load(); x != nil {
+		x.apply(m.key, m.ending, m.deleted, m.seq)
+	}
 	if len(f.watchers) == 0 {
 		return // the lists need no more than the key
 	}
-	e, ok := f.hub.store.event(f.owner, m)
-	if !ok {
-		return
+	if e != nil {
+		e.ID, e.Transfer.Revision = m.seq<<progressBits, m.seq
+	} else {
+		var ok bool
+		if e, ok = f.hub.store.event(f.owner, m); !ok {
+			return
+		}
 	}
 	for w := range f.watchers {
 		w.put(e, m.seq)
@@ -297,7 +333,7 @@ func (f *feed) show(t Transfer) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	id := max(f.last+1, f.seq<<progressBits)
-	if t.Revision < f.recent[transferKey(f.owner, t.ID)] || id >= (f.seq+1)<<progressBits { // after a million steps, wait for a stored one
+	if t.Revision < f.recent[idKey(t.ID)] || id >= (f.seq+1)<<progressBits { // after a million steps, wait for a stored one
 		return
 	}
 	f.last = id
@@ -307,13 +343,16 @@ func (f *feed) show(t Transfer) {
 	}
 }
 
-// mayHaveLost counts the times at which messages may have been lost, and reports whether that count
-// tells all: a server inside this process loses what it sends with the connection, or for want of
-// room here, and in no other way. f.mu is held.
+// mayHaveLost counts the times at which something may have been lost, and reports whether that count
+// tells all: messages are lost with a connection, for want of room, or on their way between servers;
+// what the committer tells is not. f.mu is held.
 func (f *feed) mayHaveLost() (times int, sure bool) {
-	s := f.hub.store
-	dropped, err := f.sub.Dropped()
-	return dropped + int(s.events.Stats().Reconnects), err == nil && s.alone()
+	times = int(f.hub.missed.Load())
+	if f.hub.direct {
+		return times, true
+	}
+	dropped, _ := f.sub.Dropped()
+	return times + dropped + int(f.hub.store.events.Stats().Reconnects), false
 }
 
 // compare reads what was stored since the last comparison, in case that messages were lost: one can
@@ -342,9 +381,9 @@ func (f *feed) compare(ctx context.Context) {
 	defer f.mu.Unlock()
 	f.checking = false
 	for _, m := range found {
-		if m.seq > f.recent[m.key] {
+		if m.seq > f.recent[idKey(idOf(m.key))] {
 			f.seq = max(f.seq, m.seq)
-			f.see(m)
+			f.see(m, nil)
 		}
 	}
 	if err == nil && reached { // else what is missing comes next time
@@ -355,7 +394,7 @@ func (f *feed) compare(ctx context.Context) {
 
 // forget lets go of revisions up to seq: nothing older than those is still on its way. f.mu is held.
 func (f *feed) forget(seq uint64) {
-	maps.DeleteFunc(f.recent, func(_ string, at uint64) bool { return at <= seq })
+	maps.DeleteFunc(f.recent, func(_ rowID, at uint64) bool { return at <= seq })
 }
 
 // event is what people see of a stored message; false for what says nothing to them.
@@ -511,11 +550,14 @@ func (s *Store) active(ctx context.Context, owner string, each func(stored)) err
 
 // publish shows a transfer's progress to whoever watches, on any instance.
 func (s *Store) publish(t *Transfer) {
-	if s.alone() && s.hub.feedOf(t.Owner) == nil {
-		return
-	}
 	c := *t
 	c.Work = Work{} // nobody's business
+	if s.hub.direct {
+		if f := s.hub.feedOf(t.Owner); f != nil {
+			f.show(c)
+		}
+		return
+	}
 	if data, err := s.codec.encode(&c); err == nil {
 		m := &nats.Msg{Subject: eventPrefix + ownerKey(kindShow, t.Owner) + "." + t.ID, Data: data, Header: make(nats.Header, 1)}
 		m.Header[hdrRevision] = []string{strconv.FormatUint(t.Revision, 10)}
