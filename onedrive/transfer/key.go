@@ -23,7 +23,7 @@ import (
 const (
 	stream        = "KV_transfers"
 	subjectPrefix = "$KV.transfers."
-	eventPrefix   = "ev." // where JetStream republishes what it stored
+	eventPrefix   = "ev." // where JetStream republishes what it stored, on a cluster
 
 	kindTransfer = "t"
 	kindKey      = "k"

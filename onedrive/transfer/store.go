@@ -52,11 +52,12 @@ func OpenStore(ctx context.Context, js jetstream.JetStream, nc *nats.Conn, o Sto
 	if o.Retention <= 0 {
 		o.Retention = 30 * 24 * time.Hour
 	}
-	if _, err := js.CreateOrUpdateStream(ctx, streamConfig(o.Replicas)); err != nil {
-		return nil, fmt.Errorf("open the transfers: %w", err)
-	}
 	ctx, stop := context.WithCancel(ctx)
 	s := &Store{opt: o, nc: js.Conn(), events: nc, codec: codec{o.Sealer}, ctx: ctx, stop: stop}
+	if _, err := js.CreateOrUpdateStream(ctx, streamConfig(o.Replicas, !s.alone())); err != nil {
+		stop()
+		return nil, fmt.Errorf("open the transfers: %w", err)
+	}
 	s.commit = newCommitter(ctx, s.nc)
 	s.commit.at = o.at
 	if o.Replicas == 1 {
@@ -84,11 +85,12 @@ func (s *Store) Close() {
 }
 
 // alone reports whether the server is in this process, and no other process has it.
-func (s *Store) alone() bool { return s.events.Opts.InProcessServer != nil }
+func (s *Store) alone() bool { return s.events.Opts.InProcessServer != nil && !s.opt.shared }
 
-// streamConfig is a KV bucket with more: atomic batches, TTL by message, events (engine.md §7.3).
-func streamConfig(replicas int) jetstream.StreamConfig {
-	return jetstream.StreamConfig{
+// streamConfig is a KV bucket with more: atomic batches, TTL by message, and events where the writes
+// of others have to be heard of.
+func streamConfig(replicas int, shared bool) jetstream.StreamConfig {
+	c := jetstream.StreamConfig{
 		Name: stream, Subjects: []string{subjectPrefix + ">"},
 		Description: "Skylift's transfers",
 		Storage:     jetstream.FileStorage, Retention: jetstream.LimitsPolicy, MaxMsgsPerSubject: 1,
@@ -96,8 +98,11 @@ func streamConfig(replicas int) jetstream.StreamConfig {
 		Replicas: replicas, Duplicates: 2 * time.Minute,
 		AllowDirect: true, AllowRollup: true, DenyDelete: true,
 		AllowAtomicPublish: true, AllowMsgTTL: true,
-		RePublish: &jetstream.RePublish{Source: subjectPrefix + ">", Destination: eventPrefix + ">"},
 	}
+	if shared {
+		c.RePublish = &jetstream.RePublish{Source: subjectPrefix + ">", Destination: eventPrefix + ">"}
+	}
+	return c
 }
 
 // Submitted is the outcome of one request of a batch.

@@ -80,7 +80,7 @@ type watcher struct {
 }
 
 func newHub(ctx context.Context, s *Store) *hub {
-	h := &hub{store: s, direct: s.alone() && !s.opt.shared, ended: make(chan struct{}), feeds: map[string]*feed{}}
+	h := &hub{store: s, direct: s.alone(), ended: make(chan struct{}), feeds: map[string]*feed{}}
 	if !h.direct {
 		h.in = make(chan *nats.Msg, hubQueue)
 	}
