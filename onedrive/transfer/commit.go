@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -48,10 +49,31 @@ type record struct {
 	event    *Event // what streams here will show, if known
 }
 
-// write is a set of records that are stored together or not at all.
+// write is a set of records that are stored together or not at all. One that was answered is used
+// again: there are many.
 type write struct {
-	records []record
-	done    chan wrote // buffered
+	records  []record
+	room     [2]record  // of the records, which are rarely more
+	done     chan wrote // buffered
+	patience *time.Timer
+}
+
+var writes = sync.Pool{New: func() any {
+	return &write{done: make(chan wrote, 1), patience: time.NewTimer(storeTimeout)}
+}}
+
+func newWrite(records []record) *write {
+	w := writes.Get().(*write)
+	w.records = append(w.room[:0], records...)
+	w.patience.Reset(storeTimeout)
+	return w
+}
+
+// free gives w back after an answer: the committer has nothing more to do with it.
+func (w *write) free() {
+	w.patience.Stop()
+	w.records, w.room = nil, [2]record{}
+	writes.Put(w)
 }
 
 func (w *write) size() (n int) {
@@ -105,35 +127,43 @@ func newCommitter(ctx context.Context, nc *nats.Conn) *committer {
 	return &committer{nc: nc, in: make(chan *write, maxBatch), ctx: ctx, ended: make(chan struct{}), answers: make(chan *nats.Msg, 64)}
 }
 
-// put stores records together and returns the revision of the last one. When ctx ends first the
-// outcome is unknown.
+// put stores records together and returns the revision of the last one. When ctx or storeTimeout ends
+// first the outcome is unknown.
 func (c *committer) put(ctx context.Context, records ...record) (uint64, error) {
+	w := newWrite(records)
 	for first := true; ; first = false {
-		w := &write{records: records, done: make(chan wrote, 1)}
-		select {
-		case c.in <- w:
-		case <-ctx.Done():
-			return 0, fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
-		case <-c.ctx.Done():
-			return 0, ErrUnavailable
+		r, err := c.try(ctx, w)
+		switch {
+		case err != nil:
+			return 0, err // w may still be on its way
+		case errors.Is(r.err, errUnanswered):
+			continue
+		case errors.Is(r.err, ErrConflict) && !first:
+			if r.revision, r.err = c.mine(ctx, records); r.err == nil {
+				w.tell(c.wrote, r.revision)
+				c.miss()
+			}
 		}
+		w.free()
+		return r.revision, r.err
+	}
+}
+
+// try hands w in and waits for its answer.
+func (c *committer) try(ctx context.Context, w *write) (wrote, error) {
+	in := c.in
+	for {
 		select {
+		case in <- w:
+			in = nil
 		case r := <-w.done:
-			if errors.Is(r.err, ErrConflict) && !first {
-				rev, err := c.mine(ctx, records)
-				if err == nil {
-					w.tell(c.wrote, rev)
-					c.miss()
-				}
-				return rev, err
-			}
-			if !errors.Is(r.err, errUnanswered) {
-				return r.revision, r.err
-			}
+			return r, nil
+		case <-w.patience.C:
+			return wrote{}, fmt.Errorf("%w: %w", ErrUnavailable, errUnanswered)
 		case <-ctx.Done():
-			return 0, fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
+			return wrote{}, fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
 		case <-c.ctx.Done():
-			return 0, ErrUnavailable
+			return wrote{}, ErrUnavailable
 		}
 	}
 }
@@ -250,21 +280,22 @@ func (c *committer) send(ws []*write) {
 	for _, w := range ws {
 		total += len(w.records)
 	}
-	id, n := "", 0
+	var id []string // of a batch
+	n := 0
 	if total > 1 {
-		id = nuid.Next()
+		id = []string{nuid.Next()}
 	}
 	for _, w := range ws {
 		for _, r := range w.records {
 			n++
 			m := r.message()
-			if id != "" {
-				m.Header[hdrBatchID] = []string{id}
+			if id != nil {
+				m.Header[hdrBatchID] = id
 				m.Header[hdrBatchSeq] = []string{strconv.Itoa(n)}
 			}
 			if n == total {
 				m.Reply = f.inbox
-				if id != "" {
+				if id != nil {
 					m.Header[hdrBatchEnd] = []string{"1"}
 				}
 			}
@@ -357,18 +388,23 @@ func writeError(code int, description string) error {
 }
 
 func (r record) message() *nats.Msg {
-	m := &nats.Msg{Subject: subjectPrefix + r.key, Header: make(nats.Header, 5), Data: r.value}
+	m := &nats.Msg{Subject: subjectPrefix + r.key, Header: make(nats.Header, 6), Data: r.value}
+	values := make([]string, 0, 4) // of all headers
+	set := func(name, value string) {
+		values = append(values, value)
+		m.Header[name] = values[len(values)-1:]
+	}
 	if r.expected >= 0 {
-		m.Header[hdrExpected] = []string{strconv.FormatInt(r.expected, 10)}
+		set(hdrExpected, strconv.FormatInt(r.expected, 10))
 	}
 	if r.ttl > 0 {
-		m.Header[hdrTTL] = []string{r.ttl.String()}
+		set(hdrTTL, r.ttl.String())
 	}
 	if r.ending != "" {
-		m.Header[hdrEnding] = []string{string(r.ending)}
+		set(hdrEnding, string(r.ending))
 	}
 	if r.remove {
-		m.Header[hdrOperation] = []string{"DEL"}
+		set(hdrOperation, "DEL")
 	}
 	return m
 }

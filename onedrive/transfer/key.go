@@ -5,8 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/binary"
-	"fmt"
 	"hash/fnv"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -96,11 +96,14 @@ func partition(owner string) int {
 
 // ownerKey is "<kind>.<pp>.<owner>".
 func ownerKey(kind, owner string) string {
-	p := partition(owner)
-	return kind + "." + string([]byte{byte('0' + p/10), byte('0' + p%10)}) + "." + owner
+	return kind + "." + twoDigits(partition(owner)) + "." + owner
 }
 
-func transferKey(owner, id string) string { return ownerKey(kindTransfer, owner) + "." + id }
+func transferKey(owner, id string) string {
+	return kindTransfer + "." + twoDigits(partition(owner)) + "." + owner + "." + id
+}
+
+func twoDigits(n int) string { return string([]byte{byte('0' + n/10), byte('0' + n%10)}) }
 
 // idOf is the id in a transfer's key, "" for any other.
 func idOf(key string) string {
@@ -152,9 +155,11 @@ func whatHash(t *Transfer) string {
 
 // hashToken is n letters that stand for parts in a key.
 func hashToken(n int, parts ...string) string {
-	h := sha256.New()
+	text := make([]byte, 0, 256)
 	for _, p := range parts {
-		_, _ = fmt.Fprintf(h, "%d:%s", len(p), p)
+		text = append(strconv.AppendInt(text, int64(len(p)), 10), ':')
+		text = append(text, p...)
 	}
-	return base32Lower.EncodeToString(h.Sum(nil))[:n]
+	sum := sha256.Sum256(text)
+	return base32Lower.EncodeToString(sum[:])[:n]
 }

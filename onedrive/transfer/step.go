@@ -135,11 +135,9 @@ func (r *Runner) keep(n *run) error {
 	if !r.owns(partition(n.a.owner)) {
 		return fmt.Errorf("%w: %w", ErrConflict, ErrLost)
 	}
-	// The write outlives a cancelled step: a monitor URL that was given must not be forgotten.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), storeTimeout)
-	defer cancel()
 	r.leave(n)
-	err := r.store.put(ctx, n.t)
+	// The write outlives a cancelled step: a monitor URL that was given must not be forgotten.
+	err := r.store.put(context.Background(), n.t)
 	r.enter(n)
 	r.store.commit.pass("keep.after")
 	if n.unsaved = err != nil && !errors.Is(err, ErrConflict); err == nil {
