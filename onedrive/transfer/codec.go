@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+
+	"github.com/fxamacker/cbor/v2"
 )
 
 // Version is the layout of the records that this code writes. It reads every older one.
@@ -15,13 +17,29 @@ type Sealer interface {
 	Open(purpose, binding string, sealed []byte) ([]byte, error)
 }
 
-// codec turns records into what is stored: one byte for the form, then the JSON of the transfer,
-// plain or sealed. A whole record is sealed, because its source and page addresses can be keys too.
-type codec struct{ sealer Sealer }
+// codec turns records into what is stored: one byte for the form, then the transfer as CBOR, plain or
+// sealed. A whole record is sealed, because its source and page addresses can be keys too. Fields have
+// numbers there: a number is never given to another field. Earlier builds wrote JSON.
+type codec struct {
+	sealer Sealer
+	write  cbor.EncMode
+	read   cbor.DecMode
+}
+
+func newCodec(s Sealer) codec {
+	write, err := cbor.EncOptions{Time: cbor.TimeRFC3339NanoUTC}.EncMode()
+	read, err2 := cbor.DecOptions{UTF8: cbor.UTF8DecodeInvalid}.DecMode() // a title may hold any bytes
+	if err := errors.Join(err, err2); err != nil {
+		panic(err) // the options are constant
+	}
+	return codec{s, write, read}
+}
 
 const (
-	formPlain  = '{' // the JSON itself, whose first byte is this
-	formSealed = 's'
+	formPlain      = 'c'
+	formSealed     = 'b'
+	formPlainJSON  = '{' // the JSON itself, whose first byte is this
+	formSealedJSON = 's'
 
 	purpose = "transfer"
 )
@@ -30,31 +48,43 @@ var errForm = errors.New("a record written by a newer version, or damaged")
 
 func (c codec) encode(t *Transfer) ([]byte, error) {
 	t.Version = Version
-	plain, err := json.Marshal(t)
+	plain, err := c.write.Marshal(t)
 	if err != nil {
 		return nil, fmt.Errorf("write transfer %s: %w", t.ID, err)
 	}
 	if c.sealer == nil {
-		return plain, nil
+		return append([]byte{formPlain}, plain...), nil
 	}
 	return append([]byte{formSealed}, c.sealer.Seal(purpose, binding(t.Owner, t.ID), plain)...), nil
 }
 
 func (c codec) decode(owner, id string, data []byte) (Transfer, error) {
-	plain := data
-	switch {
-	case len(data) == 0:
-		return Transfer{}, errForm
-	case data[0] == formSealed && c.sealer != nil:
-		var err error
-		if plain, err = c.sealer.Open(purpose, binding(owner, id), data[1:]); err != nil {
-			return Transfer{}, fmt.Errorf("open transfer %s: %w", id, err)
-		}
-	case data[0] != formPlain:
+	if len(data) == 0 {
 		return Transfer{}, errForm
 	}
+	form, plain := data[0], data[1:]
+	if form == formSealed || form == formSealedJSON {
+		if c.sealer == nil {
+			return Transfer{}, errForm
+		}
+		var err error
+		if plain, err = c.sealer.Open(purpose, binding(owner, id), plain); err != nil {
+			return Transfer{}, fmt.Errorf("open transfer %s: %w", id, err)
+		}
+	}
 	var t Transfer
-	if err := json.Unmarshal(plain, &t); err != nil {
+	var err error
+	switch form {
+	case formPlain, formSealed:
+		err = c.read.Unmarshal(plain, &t)
+	case formPlainJSON:
+		err = json.Unmarshal(data, &t)
+	case formSealedJSON:
+		err = json.Unmarshal(plain, &t)
+	default:
+		return Transfer{}, errForm
+	}
+	if err != nil {
 		return Transfer{}, fmt.Errorf("read transfer %s: %w", id, err)
 	}
 	if t.Version > Version || t.Owner != owner || t.ID != id {

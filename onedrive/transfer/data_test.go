@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -95,17 +96,49 @@ func TestOldRecordsAreReadable(t *testing.T) {
 		Created: time.Date(2026, 11, 22, 16, 0, 0, 0, time.UTC), Modified: time.Date(2026, 11, 22, 16, 0, 1, 0, time.UTC),
 		Work: transfer.Work{Phase: transfer.Polling, Monitor: "https://monitor.example/?token=t", PostedAt: time.Date(2026, 11, 22, 16, 0, 1, 0, time.UTC)},
 	}
-	data, err := os.ReadFile("testdata/records/v1.json")
+	for file, newer := range map[string][2]string{"v1.json": {`"v":1`, `"v":99`}, "v1.cbor": {"\x01\x01\x02", "\x01\x17\x02"}} {
+		data, err := os.ReadFile("testdata/records/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := transfer.Decode(nil, robin, want.ID, bytes.TrimSpace(data))
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got %+v, %v\nwant %+v", file, got, err, want)
+		}
+		newer := bytes.Replace(data, []byte(newer[0]), []byte(newer[1]), 1)
+		if _, err := transfer.Decode(nil, robin, want.ID, newer); err == nil || bytes.Equal(newer, data) {
+			t.Errorf("%s: a record of a newer version was taken for one that is understood", file)
+		}
+	}
+}
+
+// TestEachFieldHasANumber of its own, or it is not stored; which one is held by the record in testdata.
+func TestEachFieldHasANumber(t *testing.T) {
+	for _, typ := range []reflect.Type{reflect.TypeFor[transfer.Transfer](), reflect.TypeFor[transfer.Work](), reflect.TypeFor[transfer.Folder](), reflect.TypeFor[transfer.Item](), reflect.TypeFor[transfer.Failure]()} {
+		seen := map[string]string{}
+		for i := range typ.NumField() {
+			f := typ.Field(i)
+			number, how, _ := strings.Cut(f.Tag.Get("cbor"), ",")
+			if f.Name == "Revision" {
+				continue
+			}
+			if _, err := strconv.Atoi(number); err != nil || !strings.HasPrefix(how, "keyasint,omit") || seen[number] != "" {
+				t.Errorf("%s.%s has the number %q %q, as %s", typ.Name(), f.Name, number, how, seen[number])
+			}
+			seen[number] = f.Name
+		}
+	}
+}
+
+// A record holds whatever bytes a page calls its title.
+func TestARecordTakesAnyText(t *testing.T) {
+	want := transfer.Transfer{Version: 1, ID: "01JD0000000000000000000000", Owner: robin, PageTitle: "caf\xe9 \x00"}
+	data, err := transfer.Encode(nil, &want)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := transfer.Decode(nil, robin, want.ID, bytes.TrimSpace(data))
-	if err != nil || !reflect.DeepEqual(got, want) {
-		t.Errorf("got %+v, %v\nwant %+v", got, err, want)
-	}
-	newer := bytes.Replace(data, []byte(`"v":1`), []byte(`"v":99`), 1)
-	if _, err := transfer.Decode(nil, robin, want.ID, newer); err == nil {
-		t.Error("a record of a newer version was taken for one that is understood")
+	if got, err := transfer.Decode(nil, robin, want.ID, data); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v", got, err)
 	}
 }
 

@@ -27,8 +27,10 @@ func (o RunnerOptions) ShortLease(ttl time.Duration) RunnerOptions {
 var Differs = differs
 
 func Decode(s Sealer, owner, id string, data []byte) (Transfer, error) {
-	return codec{s}.decode(owner, id, data)
+	return newCodec(s).decode(owner, id, data)
 }
+
+func Encode(s Sealer, t *Transfer) ([]byte, error) { return newCodec(s).encode(t) }
 
 // Forget lets go of the files that tests save: a measurement's memory is its own.
 func Forget() { large, larger, middle, sourceKinds = nil, nil, nil, nil }

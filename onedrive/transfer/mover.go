@@ -22,27 +22,27 @@ const (
 
 // Work is what a transfer needs to go on after a restart. None of it is shown to anybody.
 type Work struct {
-	Phase        Phase              `json:"phase,omitempty"`
-	Monitor      onedrive.SecretURL `json:"monitor,omitempty"`      // secret: sealed by the store
-	UploadURL    onedrive.SecretURL `json:"uploadUrl,omitempty"`    // secret: sealed by the store
-	SessionEnds  time.Time          `json:"sessionEnds,omitzero"`   // the upload session's expirationDateTime
-	SourceETag   string             `json:"sourceETag,omitempty"`   // strong validator for Range resume
-	PostedAt     time.Time          `json:"postedAt,omitzero"`      // just before the native POST
-	LastSign     time.Time          `json:"lastSign,omitzero"`      // the last sign of life of a native transfer
-	Errors       int                `json:"errors,omitempty"`       // transient errors in a row
-	Lost         int                `json:"lost,omitempty"`         // how often in a row OneDrive lost what it was sent
-	Full         int                `json:"full,omitempty"`         // how often OneDrive had no room
-	NativeFailed bool               `json:"nativeFailed,omitempty"` // native was tried and left
-	ItemID       string             `json:"itemId,omitempty"`       // what is to be verified
-	ETagBefore   string             `json:"eTagBefore,omitempty"`   // of the file that replace will replace
-	Sum          string             `json:"sum,omitempty"`          // QuickXorHash of what was sent, if that was known before
-	Best         int64              `json:"best,omitempty"`         // the most bytes of the file that OneDrive ever had
-	Wanted       string             `json:"wanted,omitempty"`       // the name before a number was put to it
-	NativeStatus string             `json:"nativeStatus,omitempty"` // the monitor's last word: a new one is a sign of life
-	FindFolder   bool               `json:"findFolder,omitempty"`   // the target was taken unseen: look it up first
-	Taker        string             `json:"taker,omitempty"`        // the instance at which a request brings a client's bytes
-	Taken        time.Time          `json:"taken,omitzero"`         // until then it is believed to
-	Inline       []byte             `json:"inline,omitempty"`       // the bytes of a data: URL, at most MaxInline; gone once saved
+	Phase        Phase              `json:"phase,omitempty" cbor:"1,keyasint,omitempty"`
+	Monitor      onedrive.SecretURL `json:"monitor,omitempty" cbor:"2,keyasint,omitempty"`       // secret: sealed by the store
+	UploadURL    onedrive.SecretURL `json:"uploadUrl,omitempty" cbor:"3,keyasint,omitempty"`     // secret: sealed by the store
+	SessionEnds  time.Time          `json:"sessionEnds,omitzero" cbor:"4,keyasint,omitzero"`     // the upload session's expirationDateTime
+	SourceETag   string             `json:"sourceETag,omitempty" cbor:"5,keyasint,omitempty"`    // strong validator for Range resume
+	PostedAt     time.Time          `json:"postedAt,omitzero" cbor:"6,keyasint,omitzero"`        // just before the native POST
+	LastSign     time.Time          `json:"lastSign,omitzero" cbor:"7,keyasint,omitzero"`        // the last sign of life of a native transfer
+	Errors       int                `json:"errors,omitempty" cbor:"8,keyasint,omitempty"`        // transient errors in a row
+	Lost         int                `json:"lost,omitempty" cbor:"9,keyasint,omitempty"`          // how often in a row OneDrive lost what it was sent
+	Full         int                `json:"full,omitempty" cbor:"10,keyasint,omitempty"`         // how often OneDrive had no room
+	NativeFailed bool               `json:"nativeFailed,omitempty" cbor:"11,keyasint,omitempty"` // native was tried and left
+	ItemID       string             `json:"itemId,omitempty" cbor:"12,keyasint,omitempty"`       // what is to be verified
+	ETagBefore   string             `json:"eTagBefore,omitempty" cbor:"13,keyasint,omitempty"`   // of the file that replace will replace
+	Sum          string             `json:"sum,omitempty" cbor:"14,keyasint,omitempty"`          // QuickXorHash of what was sent, if that was known before
+	Best         int64              `json:"best,omitempty" cbor:"15,keyasint,omitempty"`         // the most bytes of the file that OneDrive ever had
+	Wanted       string             `json:"wanted,omitempty" cbor:"16,keyasint,omitempty"`       // the name before a number was put to it
+	NativeStatus string             `json:"nativeStatus,omitempty" cbor:"17,keyasint,omitempty"` // the monitor's last word: a new one is a sign of life
+	FindFolder   bool               `json:"findFolder,omitempty" cbor:"18,keyasint,omitempty"`   // the target was taken unseen: look it up first
+	Taker        string             `json:"taker,omitempty" cbor:"19,keyasint,omitempty"`        // the instance at which a request brings a client's bytes
+	Taken        time.Time          `json:"taken,omitzero" cbor:"20,keyasint,omitzero"`          // until then it is believed to
+	Inline       []byte             `json:"inline,omitempty" cbor:"21,keyasint,omitempty"`       // the bytes of a data: URL, at most MaxInline; gone once saved
 }
 
 // Adaptive as Next.After lets the runner choose: 250 ms at first, longer as the transfer grows

@@ -53,7 +53,7 @@ func OpenStore(ctx context.Context, js jetstream.JetStream, nc *nats.Conn, o Sto
 		o.Retention = 30 * 24 * time.Hour
 	}
 	ctx, stop := context.WithCancel(ctx)
-	s := &Store{opt: o, nc: js.Conn(), events: nc, codec: codec{o.Sealer}, ctx: ctx, stop: stop}
+	s := &Store{opt: o, nc: js.Conn(), events: nc, codec: newCodec(o.Sealer), ctx: ctx, stop: stop}
 	if _, err := js.CreateOrUpdateStream(ctx, streamConfig(o.Replicas, !s.alone())); err != nil {
 		stop()
 		return nil, fmt.Errorf("open the transfers: %w", err)

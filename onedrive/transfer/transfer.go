@@ -51,10 +51,10 @@ const (
 
 // Folder is the target of a transfer as people know it.
 type Folder struct {
-	DriveID string `json:"driveId"`
-	ID      string `json:"id"`
-	Name    string `json:"name"`
-	Path    string `json:"path"`
+	DriveID string `json:"driveId" cbor:"1,keyasint,omitempty"`
+	ID      string `json:"id" cbor:"2,keyasint,omitempty"`
+	Name    string `json:"name" cbor:"3,keyasint,omitempty"`
+	Path    string `json:"path" cbor:"4,keyasint,omitempty"`
 }
 
 // Ref is the folder's address for the Graph client.
@@ -84,57 +84,57 @@ func pathOf(item onedrive.DriveItem) string {
 
 // Item is the finished file.
 type Item struct {
-	DriveID string `json:"driveId"`
-	ID      string `json:"id"`
-	Name    string `json:"name"`
-	Size    int64  `json:"size"`
-	WebURL  string `json:"webUrl"`
-	ETag    string `json:"eTag,omitempty"` // as it was when we verified it: undo removes nothing that changed since
+	DriveID string `json:"driveId" cbor:"1,keyasint,omitempty"`
+	ID      string `json:"id" cbor:"2,keyasint,omitempty"`
+	Name    string `json:"name" cbor:"3,keyasint,omitempty"`
+	Size    int64  `json:"size" cbor:"4,keyasint,omitempty"`
+	WebURL  string `json:"webUrl" cbor:"5,keyasint,omitempty"`
+	ETag    string `json:"eTag,omitempty" cbor:"6,keyasint,omitempty"` // as it was when we verified it: undo removes nothing that changed since
 }
 
 // Failure is why a transfer failed: a stable code of the API; the words for people are made from it elsewhere.
 type Failure struct {
-	Code   string `json:"code"`
-	Detail string `json:"detail,omitempty"` // a number, a type, a host or a request id: never a secret, never text from below
+	Code   string `json:"code" cbor:"1,keyasint,omitempty"`
+	Detail string `json:"detail,omitempty" cbor:"2,keyasint,omitempty"` // a number, a type, a host or a request id: never a secret, never text from below
 }
 
 // Transfer is one thing being saved: the record that the store keeps.
 type Transfer struct {
-	Version int    `json:"v"` // of this record's layout
-	ID      string `json:"id"`
-	Owner   string `json:"owner"` // auth.User.ID
+	Version int    `json:"v" cbor:"1,keyasint,omitempty"` // of this record's layout
+	ID      string `json:"id" cbor:"2,keyasint,omitempty"`
+	Owner   string `json:"owner" cbor:"3,keyasint,omitempty"` // auth.User.ID
 
-	State       State    `json:"state"`
-	Route       Route    `json:"route"`
-	RouteReason string   `json:"routeReason,omitempty"` // code of why the first route was left: nativeRefused, nativeFailed, nativeStalled, nativeEmpty, workAccount …
-	Reason      Reason   `json:"reason,omitempty"`
-	Failure     *Failure `json:"failure,omitempty"`
-	Attempts    int      `json:"attempts"`
-	Batch       string   `json:"batch,omitempty"` // those that were submitted together; inside it the small ones go first
+	State       State    `json:"state" cbor:"4,keyasint,omitempty"`
+	Route       Route    `json:"route" cbor:"5,keyasint,omitempty"`
+	RouteReason string   `json:"routeReason,omitempty" cbor:"6,keyasint,omitempty"` // code of why the first route was left: nativeRefused, nativeFailed, nativeStalled, nativeEmpty, workAccount …
+	Reason      Reason   `json:"reason,omitempty" cbor:"7,keyasint,omitempty"`
+	Failure     *Failure `json:"failure,omitempty" cbor:"8,keyasint,omitempty"`
+	Attempts    int      `json:"attempts" cbor:"9,keyasint,omitempty"`
+	Batch       string   `json:"batch,omitempty" cbor:"10,keyasint,omitempty"` // those that were submitted together; inside it the small ones go first
 
-	SourceURL        string                    `json:"sourceUrl,omitempty"` // empty for an upload without one
-	PageURL          string                    `json:"pageUrl,omitempty"`
-	PageTitle        string                    `json:"pageTitle,omitempty"`
-	AltText          string                    `json:"altText,omitempty"`
-	Name             string                    `json:"name"`
-	NameGiven        bool                      `json:"nameGiven,omitempty"` // the person chose Name: only made safe, never improved
-	Folder           Folder                    `json:"folder"`
-	ConflictBehavior onedrive.ConflictBehavior `json:"conflictBehavior"`
-	ContentType      string                    `json:"contentType,omitempty"`
+	SourceURL        string                    `json:"sourceUrl,omitempty" cbor:"11,keyasint,omitempty"` // empty for an upload without one
+	PageURL          string                    `json:"pageUrl,omitempty" cbor:"12,keyasint,omitempty"`
+	PageTitle        string                    `json:"pageTitle,omitempty" cbor:"13,keyasint,omitempty"`
+	AltText          string                    `json:"altText,omitempty" cbor:"14,keyasint,omitempty"`
+	Name             string                    `json:"name" cbor:"15,keyasint,omitempty"`
+	NameGiven        bool                      `json:"nameGiven,omitempty" cbor:"16,keyasint,omitempty"` // the person chose Name: only made safe, never improved
+	Folder           Folder                    `json:"folder" cbor:"17,keyasint,omitempty"`
+	ConflictBehavior onedrive.ConflictBehavior `json:"conflictBehavior" cbor:"18,keyasint,omitempty"`
+	ContentType      string                    `json:"contentType,omitempty" cbor:"19,keyasint,omitempty"`
 
-	Percent          *float64 `json:"percent,omitempty"` // 0-100, nil when nobody knows
-	BytesTransferred *int64   `json:"bytesTransferred,omitempty"`
-	Size             *int64   `json:"size,omitempty"` // bytes, nil when unknown
-	Item             *Item    `json:"item,omitempty"`
+	Percent          *float64 `json:"percent,omitempty" cbor:"20,keyasint,omitempty"` // 0-100, nil when nobody knows
+	BytesTransferred *int64   `json:"bytesTransferred,omitempty" cbor:"21,keyasint,omitempty"`
+	Size             *int64   `json:"size,omitempty" cbor:"22,keyasint,omitempty"` // bytes, nil when unknown
+	Item             *Item    `json:"item,omitempty" cbor:"23,keyasint,omitempty"`
 
-	Created  time.Time `json:"created"`
-	Modified time.Time `json:"modified"`
-	Due      time.Time `json:"due,omitzero"` // when a waiting transfer goes on, if a time is known
+	Created  time.Time `json:"created" cbor:"24,keyasint,omitzero"`
+	Modified time.Time `json:"modified" cbor:"25,keyasint,omitzero"`
+	Due      time.Time `json:"due,omitzero" cbor:"26,keyasint,omitzero"` // when a waiting transfer goes on, if a time is known
 
-	Work Work `json:"work,omitzero"`
+	Work Work `json:"work,omitzero" cbor:"27,keyasint,omitzero"`
 
 	// Revision is the store's sequence number of this record; 0 before it is stored.
-	Revision uint64 `json:"-"`
+	Revision uint64 `json:"-" cbor:"-"`
 }
 
 // restart makes a final transfer begin anew.
