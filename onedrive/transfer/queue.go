@@ -20,8 +20,33 @@ const (
 // laneState is who may use a lane next. Accounts take turns.
 type laneState struct {
 	max, busy int
-	ring      []*account // with something ready, in turn
-	back      []*run     // steps that wait to go on after a write
+	ring      ring
+	back      []*run // steps that wait to go on after a write
+}
+
+// ring is the accounts with something ready, in turn. They are linked through themselves: whoever
+// allocates while a lock is held can be made to work for the garbage collector, and all wait.
+type ring struct {
+	lane        lane
+	n           int
+	first, last *account
+}
+
+func (q *ring) push(a *account) {
+	a.behind[q.lane] = nil
+	if q.n++; q.first == nil {
+		q.first = a
+	} else {
+		q.last.behind[q.lane] = a
+	}
+	q.last = a
+}
+
+func (q *ring) pop() *account {
+	a := q.first
+	q.first, a.behind[q.lane] = a.behind[q.lane], nil
+	q.n--
+	return a
 }
 
 // runState is where a transfer is inside the runner.
@@ -109,10 +134,11 @@ type account struct {
 	queue     runHeap
 	ready     [lanes][]*run
 	inRing    [lanes]bool
-	slots     int // in use
-	streaming int // relays that run
-	holding   int // steps that hold a file while they write
-	resting   int // steps that are over but for a write
+	behind    [lanes]*account // the next in the ring
+	slots     int             // in use
+	streaming int             // relays that run
+	holding   int             // steps that hold a file while they write
+	resting   int             // steps that are over but for a write
 	gate      gate
 }
 
@@ -212,7 +238,7 @@ func (r *Runner) queueUp(n *run) {
 func (r *Runner) join(a *account, l lane) {
 	if !a.inRing[l] {
 		a.inRing[l] = true
-		r.lanes[l].ring = append(r.lanes[l].ring, a)
+		r.lanes[l].ring.push(a)
 	}
 }
 
@@ -300,12 +326,11 @@ func (r *Runner) enter(n *run) {
 // next takes the run whose account's turn it is; nil when none may start. r.mu is held.
 func (r *Runner) next(l lane) *run {
 	s := &r.lanes[l]
-	for range len(s.ring) {
-		a := s.ring[0]
-		s.ring = s.ring[1:]
+	for range s.ring.n {
+		a := s.ring.pop()
 		n := a.pick(l)
 		if a.inRing[l] = len(a.ready[l]) > 0 && !a.gate.shut(r.opt.Now()); a.inRing[l] {
-			s.ring = append(s.ring, a)
+			s.ring.push(a)
 		}
 		if n != nil {
 			n.begin()

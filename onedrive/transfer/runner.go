@@ -80,6 +80,9 @@ func NewRunner(store *Store, m Mover, o RunnerOptions) *Runner {
 	o = o.withDefaults()
 	r := &Runner{store: store, mover: m, opt: o, accounts: map[string]*account{}, hosts: map[string]int{}}
 	r.lanes[polls].max, r.lanes[streams].max = o.MaxPolls, o.MaxStreams
+	for l := range lanes {
+		r.lanes[l].ring.lane = l
+	}
 	r.owns = func(int) bool { return true }
 	r.ctx, r.cancel = context.WithCancelCause(context.Background())
 	return r
