@@ -33,9 +33,9 @@ const childEnv = "SKYLIFT_TEST_CHILD"
 var children = map[string]func(){
 	"accept64":   func() { report(measureAccept(64)) },
 	"accept256":  func() { report(measureAccept(256)) },
-	"loop50k":    func() { report(flood{n: 50000}.loop()) },
+	"loop50k":    func() { report(flood{n: 50000, watchers: 1000}.loop()) },
 	"engine50k":  func() { report(flood{n: 50000, watchers: 1000}.engine()) },
-	"loop10k":    func() { report(flood{n: 10000}.loop()) },
+	"loop10k":    func() { report(flood{n: 10000, watchers: 1000}.loop()) },
 	"engine10k":  func() { report(flood{n: 10000, watchers: 1000}.engine()) },
 	"loopHTTP":   func() { report(flood{n: 10000, http: true}.loop()) },
 	"engineHTTP": func() { report(flood{n: 10000, http: true}.engine()) },

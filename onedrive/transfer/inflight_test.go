@@ -110,28 +110,37 @@ func (b *bench) Step(_ context.Context, t *transfer.Transfer, keep func() error,
 
 func (b *bench) Abandon(context.Context, *transfer.Transfer) error { return nil }
 
-// loop is the plain in-memory loop: a timer for each transfer and nothing that lasts.
-func (b *bench) loop() {
+// loop is the plain in-memory loop: a timer for each transfer, and nothing that lasts. Whoever follows
+// is shown the same as by the engine.
+func (b *bench) loop(shown func(transfer.Transfer)) {
 	mu, all := sync.Mutex{}, map[string]*transfer.Transfer{}
 	n := 0
 	for owner := range b.finished {
 		n++
-		t := &transfer.Transfer{ID: strconv.Itoa(n), Owner: owner, State: transfer.InProgress, SourceURL: picture(n).SourceURL, Name: "picture.jpg"}
-		mu.Lock()
-		all[t.ID] = t
-		mu.Unlock()
+		t := &transfer.Transfer{ID: strconv.Itoa(n), Owner: owner, State: transfer.NotStarted, SourceURL: picture(n).SourceURL, Name: "picture.jpg"}
+		become := func(s transfer.State) {
+			mu.Lock()
+			t.State, t.Modified = s, time.Now()
+			if s == transfer.Completed {
+				delete(all, t.ID)
+			} else {
+				all[t.ID] = t
+			}
+			c := *t
+			mu.Unlock()
+			shown(c)
+		}
+		become(transfer.NotStarted)
 		run := func() {
 			j, d := b.begin(time.Now())
+			become(transfer.InProgress)
 			var timer *time.Timer
 			timer = time.AfterFunc(d, func() {
 				if d := b.poll(j, time.Now()); d > 0 {
 					timer.Reset(d)
 					return
 				}
-				mu.Lock()
-				t.State = transfer.Completed
-				delete(all, t.ID)
-				mu.Unlock()
+				become(transfer.Completed)
 				b.finished <- t.Owner
 			})
 		}
@@ -140,6 +149,36 @@ func (b *bench) loop() {
 		} else {
 			go run() // as many POSTs at a time as there are connections
 		}
+	}
+}
+
+// plainFeed shows one person's stream what changes, in memory: what was not taken yet is replaced.
+type plainFeed struct {
+	mu      sync.Mutex
+	pending map[string]transfer.Transfer
+	signal  chan struct{}
+}
+
+func (f *plainFeed) put(t transfer.Transfer) {
+	f.mu.Lock()
+	f.pending[t.ID] = t
+	f.mu.Unlock()
+	select {
+	case f.signal <- struct{}{}:
+	default:
+	}
+}
+
+func (f *plainFeed) follow(to *sample) {
+	for range f.signal {
+		f.mu.Lock()
+		for _, t := range f.pending {
+			if to.counting.Load() {
+				to.add(time.Since(t.Modified))
+			}
+		}
+		clear(f.pending)
+		f.mu.Unlock()
 	}
 }
 
@@ -165,8 +204,18 @@ func (m flood) begin() (*bench, func()) {
 func (m flood) loop() figures {
 	b, end := m.begin()
 	defer end()
-	go b.loop()
-	return b.measure(&sample{}, nil)
+	latency, feeds := &sample{}, map[string]*plainFeed{}
+	for i := range m.watchers {
+		f := &plainFeed{pending: map[string]transfer.Transfer{}, signal: make(chan struct{}, 1)}
+		feeds[fmt.Sprintf("user%d", i)] = f
+		go f.follow(latency)
+	}
+	go b.loop(func(t transfer.Transfer) {
+		if f := feeds[t.Owner]; f != nil {
+			f.put(t)
+		}
+	})
+	return b.measure(latency, nil)
 }
 
 func (m flood) engine() figures {
