@@ -161,7 +161,7 @@ func items() []behaviour {
 			want: []error{onedrive.ErrNotFound},
 		},
 		{
-			name: "DELETE with the eTag of another version is refused", documented: "error/412-modified",
+			name: "DELETE with the eTag of another version is refused", documented: "error/412-not-allowed",
 			ask: func(s *service) *reply {
 				first := s.put("a.jpg", meow)
 				s.put("a.jpg", "changed")
@@ -173,6 +173,17 @@ func items() []behaviour {
 				return s.client.Delete(s.ctx, onedrive.Ref{ID: first.text("id")}, first.text("eTag"))
 			},
 			want: []error{onedrive.ErrModified},
+		},
+		{
+			name: "DELETE of a file that is open elsewhere is refused for now", documented: "error/423-access-denied",
+			order: conduct(func(c *fakegraph.Conduct) { c.Locked = "open.docx" }),
+			ask: func(s *service) *reply {
+				return s.graph("DELETE", "/me/drive/items/"+s.put("open.docx", meow).text("id"), "")
+			},
+			client: func(s *service) error {
+				return s.client.Delete(s.ctx, onedrive.Ref{ID: s.put("open.docx", meow).text("id")}, "")
+			},
+			want: []error{onedrive.ErrLocked},
 		},
 		{
 			name: "DELETE with the eTag of this version passes",

@@ -218,7 +218,7 @@ func sessions() []behaviour {
 			want: []error{onedrive.ErrNameExists},
 		},
 		{
-			name: "a file that is locked is 423", documented: "session/423-locked",
+			name: "a file that is locked is 423", documented: "session/423-access-denied",
 			order:  func(s *service) { s.put("a.bin", meow); conduct(func(c *fakegraph.Conduct) { c.Locked = "a.bin" })(s) },
 			ask:    func(s *service) *reply { return s.openSession("a.bin", "replace") },
 			client: func(s *service) error { _, err := upload(s, "a.bin", onedrive.Replace, total); return err },

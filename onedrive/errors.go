@@ -106,11 +106,30 @@ func newError(op string, a answer) *Error {
 		RetryAfter: RetryAfter(a.header, time.Now()),
 	}
 	e.Code, e.kind = deepest(codes)
-	if e.kind == nil || noDrive(message) {
+	if e.kind == nil || noDrive(message) || decides(a) {
 		e.kind = kindOfStatus(a, message)
 	}
 	return e
 }
+
+// decides reports a status that has one meaning whatever the code says: OneDrive calls a file that is
+// open elsewhere accessDenied (423), a version that is gone notAllowed (412) and a busy service
+// serviceNotAvailable (503 with a time to wait).
+// https://github.com/OneDrive/onedrive-api-docs/issues/912 · 514 · 1165
+func decides(a answer) bool {
+	switch a.status {
+	case http.StatusPreconditionFailed, http.StatusLocked, http.StatusTooManyRequests, http.StatusInsufficientStorage, bandwidthExceeded:
+		return true
+	}
+	return busy(a)
+}
+
+// busy reports a 503 that says when to come again: throttling by another name.
+func busy(a answer) bool {
+	return a.status == http.StatusServiceUnavailable && a.header.Get("Retry-After") != ""
+}
+
+const bandwidthExceeded = 509 // SharePoint's own
 
 // envelope is Graph's error body. The inner one is spelled innerError or innererror, which
 // encoding/json takes as the same.
@@ -162,7 +181,7 @@ var kindOfCode = map[string]error{
 	"notallowed": ErrNotSupported, "notsupported": ErrNotSupported,
 	"resourcelocked": ErrLocked, "lockmismatch": ErrLocked, "locknotfoundoralreadyexpired": ErrLocked,
 	"malwaredetected": ErrMalware, "virussuspicious": ErrMalware,
-	"resourcemodified": ErrModified, "entitytagdoesnotmatch": ErrModified,
+	"resourcemodified": ErrModified, "entitytagdoesnotmatch": ErrModified, "preconditionfailed": ErrModified,
 	"invalidrange": ErrRange, "fragmentoverlap": ErrRange, "fragmentoutoforder": ErrRange, "fragmentlengthmismatch": ErrRange,
 	"uploadsessionnotfound": ErrSessionGone, "uploadsessionfailed": ErrSessionGone,
 	"provisioningnotallowed": ErrNoDrive, "resourcebeingprovisioned": ErrNoDrive,
@@ -189,7 +208,7 @@ func kindOfStatus(a answer, message string) error {
 	switch {
 	case noDrive(message):
 		return ErrNoDrive
-	case a.status == http.StatusServiceUnavailable && a.header.Get("Retry-After") != "":
+	case busy(a):
 		return ErrThrottled
 	case a.status >= 300 && a.status < 400:
 		return ErrForeignHost // Graph answers no call of ours with a redirect
@@ -217,7 +236,7 @@ var kindOf = map[int]error{
 	http.StatusTooManyRequests:              ErrThrottled,
 	http.StatusNotImplemented:               ErrNotSupported,
 	http.StatusInsufficientStorage:          ErrQuota,
-	509:                                     ErrThrottled, // bandwidth
+	bandwidthExceeded:                       ErrThrottled,
 }
 
 // noDrive knows the one case that has no code of its own: a work account without OneDrive is

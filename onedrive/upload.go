@@ -180,9 +180,11 @@ func (c *Client) session(ctx context.Context, r bareRequest, into any) (answer, 
 		return a, nil
 	}
 	e := newError(r.op, a)
-	switch e.kind {
-	case ErrUnauthenticated, ErrAccessDenied, ErrNotFound:
-		e.kind = ErrSessionGone
+	switch a.status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusGone:
+		if e.kind == ErrUnauthenticated || e.kind == ErrAccessDenied || e.kind == ErrNotFound {
+			e.kind = ErrSessionGone
+		}
 	}
 	return a, e
 }

@@ -39,6 +39,8 @@ func TestUploadSessionAnswers(t *testing.T) {
 		"413-too-large":        {err: onedrive.ErrTooLarge},
 		"416-range":            {err: onedrive.ErrRange},
 		"423-locked":           {err: onedrive.ErrLocked},
+		"423-access-denied":    {err: onedrive.ErrLocked},
+		"412-not-allowed":      {err: onedrive.ErrModified},
 		"500-empty":            {err: onedrive.ErrUnavailable},
 		"507-full":             {err: onedrive.ErrQuota},
 	}

@@ -261,15 +261,14 @@ func (c *call) body(into any) *wireError {
 
 // checkMatch honours If-Match and If-None-Match of a change (412). it may be nil: nothing there.
 func (c *call) checkMatch(it *item) *wireError {
-	modified := refuse(412, "resourceModified", "The resource has changed since the caller last read it.", "entityTagDoesNotMatch")
 	if want := c.r.Header.Get("If-Match"); want != "" {
 		if it == nil || want != "*" && !sameTag(want, it.eTag()) && !sameTag(want, it.cTag()) {
-			return modified
+			return modified()
 		}
 	}
 	if avoid := c.r.Header.Get("If-None-Match"); avoid != "" && it != nil {
 		if avoid == "*" || sameTag(avoid, it.eTag()) {
-			return modified
+			return modified()
 		}
 	}
 	return nil

@@ -96,7 +96,7 @@ func (c *call) putTarget() (parent *item, name string, there *item, e *wireError
 	}
 	there = parent.children[nameKey(name)]
 	if there != nil && c.drive.locked(there) {
-		return nil, "", nil, refuse(423, "resourceLocked", "The resource is locked.", "lockMismatch")
+		return nil, "", nil, checkedOut()
 	}
 	return parent, name, there, c.checkMatch(there)
 }

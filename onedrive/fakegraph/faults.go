@@ -200,7 +200,7 @@ const htmlUnavailable = "<!DOCTYPE html>\n<html><head><title>503 Service Unavail
 // codes are the usual top-level codes of statuses (microsoft.md §5.5).
 var codes = map[int]string{
 	400: "invalidRequest", 401: "InvalidAuthenticationToken", 403: "accessDenied", 404: "itemNotFound", 405: "notAllowed", 409: "nameAlreadyExists",
-	410: "resyncRequired", 412: "resourceModified", 413: "invalidRequest", 416: "invalidRange", 423: "resourceLocked", 429: "activityLimitReached",
+	410: "resyncRequired", 412: "notAllowed", 413: "invalidRequest", 416: "invalidRange", 423: "accessDenied", 429: "activityLimitReached",
 	500: "generalException", 501: "notSupported", 502: "generalException", 503: "serviceNotAvailable", 504: "generalException", 507: "quotaLimitReached", 509: "activityLimitReached",
 }
 

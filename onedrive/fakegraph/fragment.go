@@ -144,9 +144,9 @@ func (s *Server) commit(w http.ResponseWriter, r *http.Request, u *uploadSession
 		return s.end(u, e)
 	}
 	if there := parent.children[nameKey(u.name)]; u.ifMatch != "" && (there == nil || u.ifMatch != "*" && !sameTag(u.ifMatch, there.eTag())) {
-		return refuse(412, "resourceModified", "The resource has changed since the caller last read it.", "entityTagDoesNotMatch")
+		return modified()
 	} else if there != nil && d.locked(there) {
-		return refuse(423, "resourceLocked", "The resource is locked.", "lockMismatch")
+		return checkedOut()
 	}
 	if _, _, e := d.claim(parent, u.name, u.behavior); e != nil {
 		return e

@@ -195,7 +195,7 @@ func (c *call) checkChange(it *item) *wireError {
 	case it.parent == nil:
 		return refuse(403, "accessDenied", "The root can't be changed.", "accessRestricted")
 	case c.drive.locked(it):
-		return refuse(423, "resourceLocked", "The resource is locked.", "lockMismatch")
+		return checkedOut()
 	}
 	return c.checkMatch(it)
 }

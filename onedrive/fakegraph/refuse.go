@@ -29,6 +29,16 @@ func invalid(message string, inner ...string) *wireError {
 	return refuse(400, "invalidRequest", message, inner...)
 }
 
+// modified is a 412 as OneDrive words it: notAllowed, with the reason inside (OAD#514).
+func modified() *wireError {
+	return refuse(412, "notAllowed", "ETag does not match current item's value", "preconditionFailed")
+}
+
+// checkedOut is a 423 as OneDrive words it: the code is that of a folder one may not write to (OAD#912, OAD#1199).
+func checkedOut() *wireError {
+	return refuse(423, "accessDenied", "The file is currently checked out or locked for editing by another user.")
+}
+
 // throttled is a 429 with Retry-After in seconds, which may be a fraction (microsoft.md §5.1).
 func throttled(seconds float64) *wireError {
 	return refuse(429, "activityLimitReached", "The request has been throttled.", "throttledRequest").

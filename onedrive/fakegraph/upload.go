@@ -146,7 +146,7 @@ func (c *call) checkSession(parent *item, name string, req sessionRequest) *wire
 		}
 	}
 	if there != nil && c.drive.locked(there) {
-		return refuse(423, "resourceLocked", "The resource is locked.", "lockMismatch")
+		return checkedOut()
 	}
 	if c.drive.kind == business && c.drive.uploading(parent.id, name, c.now) {
 		return refuse(409, "nameAlreadyExists", "An upload session for this name exists.", "uploadSessionIncomplete")
