@@ -176,7 +176,8 @@ func (c *Client) do(ctx context.Context, r request, into any) (answer, error) {
 	return a, nil
 }
 
-// send makes the call, and once more with a new token when Graph refuses the first.
+// send makes the call, and once more with a new token when Graph refuses the first. One that was made a
+// moment ago is not given up at a single word: see doubt.
 func (c *Client) send(ctx context.Context, r request) (answer, error) {
 	stale := ""
 	for {
@@ -185,13 +186,39 @@ func (c *Client) send(ctx context.Context, r request) (answer, error) {
 			return answer{}, noToken(ctx, r.op, err)
 		}
 		a, err := c.g.callGraph(ctx, r, token)
-		if err != nil || a.status != http.StatusUnauthorized || stale != "" {
+		switch {
+		case err != nil || a.status != http.StatusUnauthorized || stumbles(a):
 			return a, err
+		case stale != "":
+			return c.doubt(ctx, r, a, token)
 		}
 		if stale = token; r.stream != nil && !r.stream.rewind() {
 			return answer{}, c.refreshForNextTime(ctx, r.op, stale)
 		}
 	}
+}
+
+// doubt judges the answer to a call that Graph refused with a token that was made a moment ago. The
+// person has to sign in again only if their own drive refuses it, too. Else Microsoft stumbles, which it does
+// in waves, or the drive is another's: some services say 401 to who may not reach it.
+func (c *Client) doubt(ctx context.Context, r request, a answer, token string) (answer, error) {
+	own, err := c.g.callGraph(ctx, request{op: "check sign-in", method: http.MethodGet, path: []string{"me", "drive"},
+		query: url.Values{"$select": {"id"}}}, token)
+	if err != nil || own.status == http.StatusUnauthorized && !stumbles(own) {
+		return a, err
+	}
+	e := newError(r.op, a)
+	e.kind = ErrUnavailable
+	var d Drive
+	if own.status == http.StatusOK && json.Unmarshal(own.body, &d) == nil && r.foreign(d.ID) {
+		e.kind = ErrAccessDenied
+	}
+	return a, e
+}
+
+// foreign reports a call to another drive than the own one.
+func (r request) foreign(own string) bool {
+	return len(r.path) > 1 && r.path[0] == "drives" && !strings.EqualFold(r.path[1], own)
 }
 
 // refreshForNextTime replaces a token that was refused after the bytes of a stream were gone:

@@ -23,7 +23,7 @@ var (
 	ErrNameExists      = errors.New("the name is taken")
 	ErrQuota           = errors.New("OneDrive is full")
 	ErrAccessDenied    = errors.New("access denied")
-	ErrUnauthenticated = errors.New("sign in again") // 401 with a fresh token too
+	ErrUnauthenticated = errors.New("sign in again") // 401 with a fresh token too, even from the own drive
 	ErrNotSupported    = errors.New("not supported")
 	ErrLocked          = errors.New("locked")
 	ErrMalware         = errors.New("blocked as unsafe")
@@ -106,7 +106,7 @@ func newError(op string, a answer) *Error {
 		RetryAfter: RetryAfter(a.header, time.Now()),
 	}
 	e.Code, e.kind = deepest(codes)
-	if e.kind == nil || noDrive(message) || decides(a) {
+	if e.kind == nil || noDrive(message) || decides(a) || stumbles(a) {
 		e.kind = kindOfStatus(a, message)
 	}
 	return e
@@ -208,6 +208,8 @@ func kindOfStatus(a answer, message string) error {
 	switch {
 	case noDrive(message):
 		return ErrNoDrive
+	case stumbles(a):
+		return ErrUnavailable
 	case busy(a):
 		return ErrThrottled
 	case a.status >= 300 && a.status < 400:
@@ -244,6 +246,16 @@ var kindOf = map[int]error{
 func noDrive(message string) bool {
 	message = strings.ToLower(message)
 	return strings.Contains(message, "spo license") || strings.Contains(message, "mysite not found")
+}
+
+// stumbles knows the 401 that says nothing of the token: Microsoft's own check of it is out of order for a
+// moment (OneDrive/onedrive-api-docs issue 1489). It has no code of its own either.
+func stumbles(a answer) bool {
+	if a.status != http.StatusUnauthorized {
+		return false
+	}
+	_, message := parseEnvelope(a.body)
+	return strings.Contains(strings.ToLower(message), "unable to initialize rps")
 }
 
 // networkError is a call without an answer.

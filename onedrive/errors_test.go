@@ -46,6 +46,7 @@ func TestErrorsOfGraphHaveOneKind(t *testing.T) {
 		"400-no-spo-license":            {kind: onedrive.ErrNoDrive, code: "BadRequest"},
 		"404-no-mysite":                 {kind: onedrive.ErrNoDrive, code: "itemNotFound"},
 		"401-token":                     {kind: onedrive.ErrUnauthenticated, code: "InvalidAuthenticationToken"},
+		"401-rps":                       {kind: onedrive.ErrUnavailable, code: "InvalidAuthenticationToken"},
 		"403-denied":                    {kind: onedrive.ErrAccessDenied, code: "accessRestricted"},
 		"404-item":                      {kind: onedrive.ErrNotFound, code: "itemNotFound"},
 		"409-name":                      {kind: onedrive.ErrNameExists, code: "nameAlreadyExists"},
@@ -118,13 +119,37 @@ func TestARefusedTokenIsRefreshedOnce(t *testing.T) {
 			t.Errorf("client-request-id %q, then %q", a, b)
 		}
 	})
-	t.Run("the new one is refused too", func(t *testing.T) {
-		p := play(t, "error/401-token")
+	for _, row := range []struct {
+		name  string
+		own   string // what the own drive says to the new one
+		drive string // whose item is asked for
+		want  error
+	}{
+		{"the new one is refused everywhere", "error/401-token", "", onedrive.ErrUnauthenticated},
+		{"the new one is refused by this call only", "graph/200-drive-personal", "", onedrive.ErrUnavailable},
+		{"the new one is refused by this call only, to the own drive by its id", "graph/200-drive-personal", "5B1E9F0A22C4D7E3", onedrive.ErrUnavailable},
+		{"the new one is refused by another's drive", "graph/200-drive-personal", "b!another", onedrive.ErrAccessDenied},
+		{"the own drive has trouble of its own", "error/503-html", "b!another", onedrive.ErrUnavailable},
+		{"the own drive stumbles", "error/401-rps", "b!another", onedrive.ErrUnavailable},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			p := play(t, "error/401-token", "error/401-token", row.own)
+			g, _ := onedrive.New(onedrive.Config{GraphURL: p.URL + "/v1.0"})
+			_, err := g.Client(token).Item(t.Context(), onedrive.Ref{DriveID: row.drive, ID: "A1!7"})
+			isOnly(t, err, row.want)
+			asked := p.requests()
+			if n := len(asked); n != 3 || asked[n-1].path != "/v1.0/me/drive" || asked[n-1].header.Get("Authorization") != "Bearer after-old" {
+				t.Errorf("%d requests, the last to %s; want 3", n, asked[n-1].path)
+			}
+		})
+	}
+	t.Run("Microsoft's check is out of order", func(t *testing.T) {
+		p := play(t, "error/401-rps")
 		g, _ := onedrive.New(onedrive.Config{GraphURL: p.URL + "/v1.0"})
 		_, err := g.Client(token).Item(t.Context(), onedrive.Ref{})
-		isOnly(t, err, onedrive.ErrUnauthenticated)
-		if n := len(p.requests()); n != 2 {
-			t.Errorf("%d requests, want 2", n)
+		isOnly(t, err, onedrive.ErrUnavailable)
+		if n := len(p.requests()); n != 1 {
+			t.Errorf("%d requests, want 1: the token is not at fault", n)
 		}
 	})
 	t.Run("there is no other", func(t *testing.T) {

@@ -182,6 +182,7 @@ func Matrix() map[string]Fault {
 	m := map[string]Fault{
 		"429": {Status: 429, Header: map[string]string{"Retry-After": "1"}}, "429 fraction": {Status: 429, Header: map[string]string{"Retry-After": "0.25"}},
 		"429 without header": {Status: 429}, "503 page": {Status: 503, Body: htmlUnavailable, Header: map[string]string{"Content-Type": "text/html"}},
+		"401 RPS":      {Status: 401, Body: unableRPS, Header: map[string]string{"Content-Type": "application/json"}},
 		"503 date":     {Status: 503, Header: map[string]string{"Retry-After": "date:1s"}},
 		"wrong length": {Action: WrongLength}, "wrong JSON": {Action: WrongJSON}, "wrong shape": {Action: WrongShape},
 		"answer lost": {Action: Reset, After: true}, "slow": {Action: Slow, BytesPerSecond: 1},
@@ -194,6 +195,9 @@ func Matrix() map[string]Fault {
 	}
 	return m
 }
+
+// unableRPS is the 401 that says nothing of the token and passes by itself (OAD#1489).
+const unableRPS = `{"error":{"code":"InvalidAuthenticationToken","message":"Unable to initialize RPS","innerError":{}}}`
 
 const htmlUnavailable = "<!DOCTYPE html>\n<html><head><title>503 Service Unavailable</title></head><body><h1>Our services aren't available right now</h1></body></html>\n"
 

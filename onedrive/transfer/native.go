@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http"
 	"net/url"
 	"time"
 
@@ -85,7 +86,8 @@ func (r *saving) posted(ctx context.Context, err error) (Next, error) {
 			return Next{}, nil
 		}
 		return r.trouble(ctx, err)
-	case errors.Is(err, onedrive.ErrUnauthenticated), neverSent(err), graph == nil && errors.Is(err, onedrive.ErrUnavailable): // the last: no token
+	case errors.Is(err, onedrive.ErrUnauthenticated), neverSent(err), graph != nil && graph.Status == http.StatusUnauthorized,
+		graph == nil && errors.Is(err, onedrive.ErrUnavailable): // the last: no token
 		t.Work.Phase, t.Work.PostedAt = Choosing, time.Time{}
 		return r.trouble(ctx, err)
 	case ctx.Err() != nil:

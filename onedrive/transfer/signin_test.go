@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"skylift/onedrive"
+	"skylift/onedrive/fakegraph"
 )
 
 // While Microsoft's sign-in is down, no token can be renewed: what needs one waits, and goes on by
@@ -50,5 +51,50 @@ func TestASignInThatIsDownIsWaitedFor(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// Microsoft's own check of tokens is out of order at times, and refuses good ones: nobody has to sign in
+// again for that, and the sign-in is not asked for one token after the other.
+func TestARefusalThatPassesAsksNobodyToSignIn(t *testing.T) {
+	matrix := fakegraph.Matrix()
+	for _, tt := range []struct {
+		fault     string
+		phase     fakegraph.Phase
+		times     int
+		refreshes int // at most
+	}{
+		{"401 RPS", fakegraph.PhaseGraph, 3, 0}, {"401 RPS", fakegraph.PhaseDrive, 6, 0}, {"401 RPS", fakegraph.PhaseSession, 3, 0},
+		{"401 RPS", fakegraph.PhaseFragment, 2, 0}, {"401", fakegraph.PhaseSession, 2, 1}, {"401", fakegraph.PhaseItem, 2, 1},
+		{"401 RPS", fakegraph.PhaseNative, 2, 0}, {"401", fakegraph.PhaseNative, 2, 1},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorldInABubble(t, nil)
+			owner, path := kim, "/large.bin"
+			if tt.phase == fakegraph.PhaseNative {
+				owner, path = robin, "/tabby.jpg"
+			}
+			refreshes := 0
+			real := w.ms.Tokens(owner)
+			client := w.ms.Graph.Client(func(ctx context.Context, stale string) (string, error) {
+				if stale != "" {
+					refreshes++
+				}
+				return real(ctx, stale)
+			})
+			w.opt.Client = func(context.Context, string) (*onedrive.Client, error) { return client, nil }
+			w.restart(t)
+			fault := matrix[tt.fault]
+			fault.Phase, fault.Times = tt.phase, tt.times
+			order := w.ms.Faults().Add(fault)
+			tr := w.drive(t, w.ask(t, owner, Request{SourceURL: path}))
+			w.check(t, tr, "", kindOfPath(path).content)
+			if order.Hits() != tt.times || refreshes > tt.refreshes {
+				t.Errorf("%s at %s: hit %d times, %d refreshes; want %d and at most %d", tt.fault, tt.phase, order.Hits(), refreshes, tt.times, tt.refreshes)
+			}
+			if tt.phase == fakegraph.PhaseNative && tr.Route != Native {
+				t.Errorf("%s at %s: by %s (%s)", tt.fault, tt.phase, tr.Route, tr.RouteReason)
+			}
+		})
 	}
 }
