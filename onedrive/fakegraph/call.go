@@ -275,7 +275,7 @@ func (c *call) checkMatch(it *item) *wireError {
 }
 
 // meter counts resource units of the running minute (microsoft.md §5.1): from 80 % on the
-// RateLimit headers appear, beyond the end every call is a 429, refused calls counted too.
+// RateLimit headers appear, beyond the end every call is a 429, and moves the end of the wait.
 func (c *call) meter(units float64) *wireError {
 	d := c.s.driveOf(c.account)
 	d.mu.Lock()
@@ -297,7 +297,9 @@ func (c *call) meter(units float64) *wireError {
 	if c.now.Sub(d.unitsAt) >= time.Minute || c.now.Before(d.unitsAt) {
 		d.units, d.unitsAt = 0, c.now
 	}
-	d.units += units
+	if d.units += units; d.units > limit {
+		d.unitsAt = c.now // who asks before the wait is over begins it anew
+	}
 	reset := math.Ceil((time.Minute - c.now.Sub(d.unitsAt)).Seconds())
 	if d.units >= 0.8*limit {
 		h := c.w.Header()

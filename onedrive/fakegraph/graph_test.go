@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"skylift/onedrive/fakegraph"
 )
@@ -320,6 +321,18 @@ func TestQuotaAndLimits(t *testing.T) {
 	}
 	if last.status != 429 || last.header.Get("Retry-After") == "" || last.header.Get("RateLimit-Reset") == "" {
 		t.Errorf("beyond the limit = %d %v", last.status, last.header)
+	}
+	m.Advance(59 * time.Second)
+	if early := m.ask(robin, "GET", "/v1.0/me/drive", nil); early.status != 429 || early.header.Get("Retry-After") != "60" {
+		t.Errorf("before the wait is over = %d %v", early.status, early.header)
+	}
+	m.Advance(59 * time.Second)
+	if got := m.ask(robin, "GET", "/v1.0/me/drive", nil); got.status != 429 {
+		t.Errorf("a minute after the wait was to end, but for the early call = %d", got.status)
+	}
+	m.Advance(time.Minute)
+	if got := m.ask(robin, "GET", "/v1.0/me/drive", nil); got.status != 200 {
+		t.Errorf("after the wait = %d %s", got.status, got.body)
 	}
 	m.SetConduct(kim, func(c *fakegraph.Conduct) { c.Throttled, c.RetryAfter = true, 250e6 })
 	if got := m.ask(kim, "GET", "/v1.0/me/drive", nil); got.status != 429 || got.header.Get("Retry-After") != "0.25" {

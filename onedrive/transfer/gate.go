@@ -10,6 +10,7 @@ import (
 type gate struct {
 	until   time.Time
 	probing bool // the first step after a closed gate runs
+	refused int  // times in a row that the account was turned away
 	inside  int
 	waits   bool // not all of the account's transfers are taken up yet
 	timer   *time.Timer
@@ -31,13 +32,36 @@ func (g *gate) closed(a *account, now time.Time) bool {
 	return true
 }
 
-// throttle closes the gate. Runner.mu is held.
+// Waits of an account that is turned away without a word of how long: https://learn.microsoft.com/graph/throttling
+// asks for longer and longer ones, because the calls that are refused count, too.
+const (
+	firstThrottle = 2 * time.Second
+	lastThrottle  = 2 * time.Minute
+)
+
+// wait is how long an account waits that was turned away without a word of how long: what is left of the
+// wait that it is in already, or twice as long as the time before. Runner.mu is held.
+func (g *gate) wait(now time.Time) time.Duration {
+	if left := g.until.Sub(now); left > 0 {
+		return left
+	}
+	d := min(firstThrottle<<min(g.refused, 10), lastThrottle)
+	return d + rand.N(d/10)
+}
+
+// throttle closes the gate. Of steps that were turned away together the first counts. Runner.mu is held.
 func (g *gate) throttle(now time.Time, d time.Duration) {
+	if !now.Before(g.until) {
+		g.refused++
+	}
 	if until := now.Add(d); until.After(g.until) {
 		g.until = until
 	}
 	g.probing = true
 }
+
+// pass opens the gate for all: a step was not turned away. Runner.mu is held.
+func (g *gate) pass() { g.probing, g.refused = false, 0 }
 
 func (g *gate) enter() { g.inside++ }
 func (g *gate) leave() { g.inside-- }

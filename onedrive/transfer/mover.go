@@ -49,6 +49,9 @@ type Work struct {
 // older, 5 s at most, with jitter. It is how a monitor is polled that asks for nothing else.
 const Adaptive time.Duration = -1
 
+// Unsaid as Next.Throttled is what Microsoft asks for when it says "too many" and not how long to wait.
+const Unsaid time.Duration = -1
+
 // The causes of a Step's context that ended (context.Cause).
 var (
 	ErrCancelled = errors.New("cancelled by the user")
@@ -59,7 +62,7 @@ var (
 // Next is what a Step asks of the runner when the transfer is not final.
 type Next struct {
 	After     time.Duration // when to step again; 0: at once; Adaptive: by age
-	Throttled time.Duration // > 0: the whole account waits this long
+	Throttled time.Duration // > 0: the whole account waits this long; Unsaid: longer each time in a row
 	Park      bool          // State is Waiting: step again at Transfer.Due, or when Runner.Wake says that the reason is gone
 }
 

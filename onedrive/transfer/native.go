@@ -220,8 +220,11 @@ func (r *saving) unclear(ctx context.Context, err error) (Next, error) {
 	if errors.As(err, &graph) {
 		wait = max(wait, graph.RetryAfter)
 	}
-	if errors.Is(err, onedrive.ErrThrottled) && r.s.opt.Now().Sub(t.Work.LastSign) < maxNativeJob {
+	if silent := r.s.opt.Now().Sub(t.Work.LastSign); errors.Is(err, onedrive.ErrThrottled) && silent < maxNativeJob {
 		t.Work.Errors--
+		if graph != nil && graph.RetryAfter == 0 {
+			wait = max(wait, min(silent/2, lastThrottle))
+		}
 		return Next{After: wait}, nil
 	}
 	if t.Work.Errors <= maxUnclear {

@@ -343,12 +343,12 @@ func (r *saving) sourceTrouble(ctx context.Context, e *SourceError) (Next, error
 }
 
 func (r *saving) throttled(e *onedrive.Error) (Next, error) {
-	wait := 2 * time.Second
+	wait, throttled := firstThrottle, Unsaid
 	if e != nil && e.RetryAfter > 0 {
-		wait = e.RetryAfter
+		wait, throttled = e.RetryAfter, e.RetryAfter
 	}
 	r.park(Throttled, wait)
-	return Next{After: wait, Throttled: wait, Park: true}, nil
+	return Next{After: wait, Throttled: throttled, Park: true}, nil
 }
 
 // locked waits for a file or a name that something else holds: the longer, the longer it took already.

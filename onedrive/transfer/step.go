@@ -60,11 +60,27 @@ func (r *Runner) step(n *run) after {
 		return r.failed(n, err)
 	}
 	n.errs = 0
+	next = r.slowDown(n, next)
 	n.rest()
 	if err := r.save(n); err != nil {
 		return r.failed(n, err)
 	}
 	return r.plan(n, next)
+}
+
+// slowDown lets the account's gate say how long to wait where Microsoft did not.
+func (r *Runner) slowDown(n *run, next Next) Next {
+	if next.Throttled != Unsaid {
+		return next
+	}
+	now := r.opt.Now()
+	r.mu.Lock()
+	next.Throttled = n.a.gate.wait(now)
+	r.mu.Unlock()
+	if next.Park {
+		next.After, n.t.Due = next.Throttled, now.Add(next.Throttled)
+	}
+	return next
 }
 
 // over reports whether ctx ended because the transfer goes to somebody else, or ends.
@@ -230,7 +246,7 @@ func (r *Runner) settle(n *run, a after) {
 		acc.gate.throttle(now, a.throttled)
 		defer acc.rejoin() // the others ask when it opens, also if this one has ended
 	} else if acc.gate.probing && !now.Before(acc.gate.until) {
-		acc.gate.probing = false
+		acc.gate.pass()
 		defer acc.rejoin()
 	}
 	again, was := n.again, n.lane
