@@ -25,7 +25,7 @@ func drives() []behaviour {
 			ask: func(s *service) *reply { return s.graph("GET", "/me/drive", "") },
 			client: func(s *service) error {
 				d, err := s.client.Drive(s.ctx, "")
-				return cmpErr(err, check(d.ID != "" && d.Personal() && d.Quota != nil && d.Quota.Remaining > 0, "drive = %+v", d))
+				return cmpErr(err, check(d.ID != "" && d.Personal() && d.Quota != nil && *d.Quota.Remaining > 0, "drive = %+v", d))
 			},
 		},
 		{
@@ -58,7 +58,7 @@ func drives() []behaviour {
 		},
 		{
 			name:  "a hidden quota is unknown, not full",
-			order: conduct(func(c *fakegraph.Conduct) { c.HideQuota = true }),
+			order: conduct(func(c *fakegraph.Conduct) { c.HideQuota = "absent" }),
 			client: func(s *service) error {
 				d, err := s.client.Drive(s.ctx, "")
 				return cmpErr(err, check(d.Quota == nil, "quota = %+v", d.Quota))

@@ -33,12 +33,22 @@ type Identity struct {
 type Quota struct {
 	Total     int64  `json:"total"`
 	Used      int64  `json:"used"`
-	Remaining int64  `json:"remaining"`
-	State     string `json:"state"` // normal, nearing, critical, exceeded
+	Remaining *int64 `json:"remaining"` // nil: not said
+	State     string `json:"state"`     // normal, nearing, critical, exceeded
 }
 
 // Personal reports whether the drive is a consumer's, the only kind that fetches URLs by itself.
 func (d Drive) Personal() bool { return d.DriveType == "personal" }
+
+// Full reports that a file of that size has no room. What is not said, and a work drive's plain zero,
+// means nothing: the upload itself will tell.
+func (d Drive) Full(size int64) bool {
+	if d.Quota == nil || d.Quota.Remaining == nil {
+		return false
+	}
+	left := *d.Quota.Remaining
+	return left < size && (left != 0 || d.Personal() || d.Quota.State == "exceeded")
+}
 
 // Drive looks a drive up; the empty id is the person's own. ErrNoDrive: the account has none.
 // https://learn.microsoft.com/graph/api/drive-get

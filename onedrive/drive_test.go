@@ -17,7 +17,7 @@ import (
 func TestDrive(t *testing.T) {
 	p := play(t, "graph/200-drive-personal", "graph/200-drive-quota-hidden")
 	d, err := p.client.Drive(t.Context(), "")
-	if err != nil || !d.Personal() || d.ID != "5b1e9f0a22c4d7e3" || d.Owner.User.DisplayName != "Robin" || *d.Quota != (onedrive.Quota{Total: 5368709120, Used: 5100000000, Remaining: 268709120, State: "nearing"}) {
+	if err != nil || !d.Personal() || d.ID != "5b1e9f0a22c4d7e3" || d.Owner.User.DisplayName != "Robin" || *d.Quota.Remaining != 268709120 || d.Quota.Total != 5368709120 || d.Quota.Used != 5100000000 || d.Quota.State != "nearing" {
 		t.Errorf("drive = %+v, %v", d, err)
 	}
 	if d, err = p.client.Drive(t.Context(), "b!-x_1"); err != nil || d.Personal() || d.Quota != nil {
@@ -167,6 +167,29 @@ func TestCreateFolder(t *testing.T) {
 	}
 	if r := p.requests()[0]; r.path != "/v1.0/me/drive/root/children" || r.body != `{"@microsoft.graph.conflictBehavior":"fail","folder":{},"name":"New"}` {
 		t.Errorf("asked %s %s", r.path, r.body)
+	}
+}
+
+func TestADriveIsFullOnlyIfItSaysSo(t *testing.T) {
+	for _, row := range []struct {
+		name, drive string
+		full        bool
+	}{
+		{"room enough", `"driveType":"personal","quota":{"total":100,"remaining":50}`, false},
+		{"too little room", `"driveType":"business","quota":{"total":100,"remaining":5,"state":"critical"}`, true},
+		{"nothing left of a personal drive", `"driveType":"personal","quota":{"total":100,"remaining":0}`, true},
+		{"a zero of a work drive", `"driveType":"business","quota":{"total":100,"remaining":0,"state":"normal"}`, false},
+		{"a zero of a work drive that is full", `"driveType":"business","quota":{"total":100,"remaining":0,"state":"exceeded"}`, true},
+		{"more than all is used", `"driveType":"business","quota":{"total":100,"remaining":-7}`, true},
+		{"no word of what remains", `"driveType":"personal","quota":{"total":100,"used":20}`, false},
+		{"zeros", `"driveType":"personal","quota":{"total":0,"used":0,"remaining":0}`, false},
+		{"no quota", `"driveType":"personal"`, false},
+	} {
+		p, _ := serve(t, func(w http.ResponseWriter, r *http.Request) { w.Write([]byte(`{"id":"d",` + row.drive + `}`)) })
+		d, err := p.client.Drive(t.Context(), "")
+		if err != nil || d.Full(10) != row.full {
+			t.Errorf("%s: full %v, %v; want %v", row.name, d.Full(10), err, row.full)
+		}
 	}
 }
 

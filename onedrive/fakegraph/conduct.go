@@ -47,9 +47,10 @@ type Conduct struct {
 	Locked string
 	// NoDrive is a work account without OneDrive (microsoft.md §3.5).
 	NoDrive bool
-	// HideQuota leaves the quota out (microsoft.md §3.5); Quota is the drive's size, 0 the usual.
-	HideQuota bool
-	Quota     int64
+	// HideQuota is how the quota is kept from apps; see HiddenQuotas. Empty tells it (microsoft.md §3.5).
+	HideQuota string
+	// Quota is the drive's size, 0 the usual.
+	Quota int64
 	// FullPages leaves out the empty page that a listing of several pages otherwise contains
 	// (microsoft.md §3.1).
 	FullPages bool
@@ -89,6 +90,10 @@ var Alives = []string{"202", "200", "text", "waiting", "updating", "unknown"}
 // Missings are the shapes of nextExpectedRanges: open at the end, closed, and several of which the
 // last is not told, as Microsoft's page warns: the list won't always show all that is missing.
 var Missings = []string{"open", "closed", "pieces"}
+
+// HiddenQuotas are the ways to keep the quota from apps: no facet, one of zeros, and one that leaves out
+// what remains.
+var HiddenQuotas = []string{"absent", "zeros", "noRemaining"}
 
 // Tempers are the ways of upload-from-URL.
 var Tempers = []string{"legacy", "retired", "retired202", "retired201", "retiredNoLocation", "unsupported"}

@@ -56,7 +56,6 @@ var switches = []struct {
 	{"vanish", "Reported as saved, never arrives", func(c *Conduct) *bool { return &c.Vanish }},
 	{"throttled", "Throttled: every call is refused for now (429)", func(c *Conduct) *bool { return &c.Throttled }},
 	{"full", "The drive is full (507)", func(c *Conduct) *bool { return &c.Full }},
-	{"noquota", "The quota is hidden", func(c *Conduct) *bool { return &c.HideQuota }},
 	{"early", "A taken name shows at the first fragment", func(c *Conduct) *bool { return &c.EarlyConflict }},
 	{"nodrive", "The account has no OneDrive", func(c *Conduct) *bool { return &c.NoDrive }},
 }
@@ -72,6 +71,7 @@ var shapes = []struct {
 	{"failure", "A failed monitor answers", "as usual", Failures, func(c *Conduct) *string { return &c.Failure }},
 	{"alive", "A running monitor answers", "as usual", Alives, func(c *Conduct) *string { return &c.Alive }},
 	{"conflict", "Upload from URL to a taken name", "", []string{"replace", "fail", "honour"}, func(c *Conduct) *string { return &c.NativeConflict }},
+	{"quota", "The quota is", "told", HiddenQuotas, func(c *Conduct) *string { return &c.HideQuota }},
 	{"missing", "An upload session wants", "", Missings, func(c *Conduct) *string { return &c.Missing }},
 }
 
@@ -81,6 +81,7 @@ var words = map[string]string{
 	"retired201": "ignored: an empty file appears (retired201)", "retiredNoLocation": "accepted without a monitor (retiredNoLocation)",
 	"unsupported": "not supported, as for work or school", "replace": "replaces it, whatever was asked", "fail": "fails", "honour": "does what was asked",
 	"open": "the rest, open at its end", "closed": "the rest, with its end", "pieces": "some pieces of the rest",
+	"absent": "left out", "zeros": "told as zeros", "noRemaining": "told without what remains",
 }
 
 // numbers are the dials of amounts. The first option is the usual one.

@@ -191,28 +191,35 @@ func (d *drive) room(size int64) *wireError {
 type wireQuota struct {
 	Total     int64  `json:"total"`
 	Used      int64  `json:"used"`
-	Remaining int64  `json:"remaining"`
+	Remaining *int64 `json:"remaining,omitempty"`
 	Deleted   int64  `json:"deleted"`
-	State     string `json:"state"`
+	State     string `json:"state,omitempty"`
 	FileCount *int   `json:"fileCount,omitempty"`
 }
 
 func (d *drive) quota() *wireQuota {
-	if d.conduct.HideQuota {
+	switch d.conduct.HideQuota {
+	case "absent":
 		return nil
+	case "zeros":
+		return &wireQuota{Remaining: new(int64), State: "normal"}
 	}
 	total, used := d.total(), d.used
 	if d.conduct.Full {
 		used = max(used, total)
 	}
-	q := &wireQuota{Total: total, Used: used, Remaining: max(0, total-used), Deleted: d.binned, State: "normal"}
+	left := max(0, total-used)
+	q := &wireQuota{Total: total, Used: used, Remaining: &left, Deleted: d.binned, State: "normal"}
 	switch {
-	case q.Remaining == 0:
+	case left == 0:
 		q.State = "exceeded"
-	case q.Remaining < total/100:
+	case left < total/100:
 		q.State = "critical"
-	case q.Remaining < total/10:
+	case left < total/10:
 		q.State = "nearing"
+	}
+	if d.conduct.HideQuota == "noRemaining" {
+		q.Remaining, q.State = nil, ""
 	}
 	if d.kind == business { // fileCount is not on personal drives
 		n := len(d.items)

@@ -136,7 +136,7 @@ func (r *saving) full(ctx context.Context, size int64) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return drive.Quota != nil && drive.Quota.Remaining < size, nil
+	return drive.Full(size), nil
 }
 
 // fragment is bytes of a file on their way to OneDrive; they can be read more than once.

@@ -24,7 +24,6 @@ func TestEveryShapeOfMicrosoftsAnswers(t *testing.T) {
 		"a session that dies early":    func(c *fakegraph.Conduct) { c.UploadExpires = time.Second },
 		"a key that dies early":        func(c *fakegraph.Conduct) { c.TokenExpires = time.Second },
 		"a small limit for simple PUT": func(c *fakegraph.Conduct) { c.PutLimit = 4 << 20 },
-		"no quota":                     func(c *fakegraph.Conduct) { c.HideQuota = true },
 		"native honours the conflict":  func(c *fakegraph.Conduct) { c.NativeConflict = "honour" },
 		"native fails on a conflict":   func(c *fakegraph.Conduct) { c.NativeConflict = "fail" },
 	}
@@ -352,6 +351,19 @@ func TestConflictsOfAClientsBytes(t *testing.T) {
 			if w.check(t, &tr, want, content); behavior == onedrive.Rename && string(old) != "older" {
 				t.Errorf("%s: the older file is gone", behavior)
 			}
+		}
+	}
+}
+
+// A quota that is kept from apps, in whatever way, is not a full drive.
+func TestAHiddenQuotaIsNoFullDrive(t *testing.T) {
+	for _, hidden := range fakegraph.HiddenQuotas {
+		for _, login := range []string{kim, alex} {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorldInABubble(t, nil)
+				w.ms.SetConduct(login, func(c *fakegraph.Conduct) { c.HideQuota = hidden })
+				w.check(t, w.drive(t, w.ask(t, login, Request{SourceURL: "/larger.bin"})), "", larger)
+			})
 		}
 	}
 }
