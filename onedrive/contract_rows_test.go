@@ -323,6 +323,18 @@ func folders() []behaviour {
 			},
 		},
 		{
+			name: "a search goes on behind the link to its next page, whatever its form", order: func(*service) {},
+			client: func(s *service) error {
+				for i := range 205 {
+					if _, _, err := s.client.CreateFolder(s.ctx, s.folder, fmt.Sprintf("a b %d", i)); err != nil {
+						return err
+					}
+				}
+				found, err := s.client.SearchFolders(s.ctx, "a b")
+				return cmpErr(err, check(len(found) == 205, "found %d", len(found)))
+			},
+		},
+		{
 			name: "a listing of several pages is whole", order: func(*service) {}, // the stand-in's archive has 230 folders
 			client: func(s *service) error {
 				archive, err := s.client.Child(s.ctx, onedrive.Ref{}, "Archive")

@@ -99,7 +99,9 @@ func TestACursorLeadsToAListingOfOurGraphOnly(t *testing.T) {
 		p.URL + "/v1.0/me/drive/root/children?$skiptoken=x":             true,
 		p.URL + "/v1.0/drives('a')/items('b')/children?x":               true,
 		p.URL + "/v1.0/me/drive/root/search(q='x')?$skiptoken=s":        true,
-		p.URL + "/v1.0/me/messages":                                     false,
+		p.URL + "/v1.0/drives('a')/root/microsoft.graph.search(q='x')":  true,
+		p.URL + "/v1.0/drives('a')/root/search(q='a/b')?$skiptoken=s":   true,
+		p.URL + "/v1.0/a/./children":                                    false,
 		p.URL + "/v1.0/me/../../other/children":                         false,
 		p.URL + "/v1.0/%2e%2e/children":                                 false,
 		p.URL + "/beta/me/drive/root/children":                          false,
@@ -111,13 +113,51 @@ func TestACursorLeadsToAListingOfOurGraphOnly(t *testing.T) {
 	}
 	for link, want := range rows {
 		before := hits.Load()
-		cursor := base64.RawURLEncoding.EncodeToString([]byte(link))
+		cursor := base64.RawURLEncoding.EncodeToString([]byte("me/drive/root/children\n" + link))
 		if link == "" {
 			cursor = "not base64!"
 		}
 		_, _, err := p.client.ChildrenPage(t.Context(), onedrive.Ref{}, cursor)
 		if (err == nil) != want || (hits.Load() != before) != want {
 			t.Errorf("%s: %v after %d requests, want %v", link, err, hits.Load()-before, want)
+		}
+	}
+}
+
+// A cursor of one folder opens no other, not even one whose link is good.
+func TestACursorIsOfOneFolder(t *testing.T) {
+	p, hits := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, `{"value":[],"@odata.nextLink":"http://%s/v1.0/drives('d')/items('1')/children?$skiptoken=2"}`, r.Host)
+	})
+	_, cursor, err := p.client.ChildrenPage(t.Context(), onedrive.Ref{DriveID: "d", ID: "1"}, "")
+	if err != nil || cursor == "" {
+		t.Fatal(cursor, err)
+	}
+	for _, other := range []onedrive.Ref{{}, {ID: "1"}, {DriveID: "d"}, {DriveID: "d", ID: "2"}, {DriveID: "e", ID: "1"}} {
+		if _, _, err := p.client.ChildrenPage(t.Context(), other, cursor); !errors.Is(err, onedrive.ErrBadCursor) || hits.Load() != 1 {
+			t.Errorf("%+v: %v after %d requests", other, err, hits.Load())
+		}
+	}
+	if _, _, err := p.client.ChildrenPage(t.Context(), onedrive.Ref{DriveID: "D", ID: "1"}, cursor); err != nil {
+		t.Errorf("its own: %v", err)
+	}
+}
+
+// A search whose link to the next page is no good gives what was found until then.
+func TestASearchGivesWhatItHasFound(t *testing.T) {
+	for name, link := range map[string]string{"elsewhere": "https://other.example/v1.0/more", "forgotten": "http://%s/v1.0/more?$skiptoken=gone"} {
+		p, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Query().Get("$skiptoken") != "" {
+				w.WriteHeader(http.StatusGone)
+				return
+			}
+			if name == "forgotten" {
+				link = fmt.Sprintf(link, r.Host)
+			}
+			fmt.Fprintf(w, `{"value":[{"id":"7","name":"a b","folder":{}}],"@odata.nextLink":"%s"}`, link)
+		})
+		if found, err := p.client.SearchFolders(t.Context(), "a/b"); err != nil || len(found) != 1 {
+			t.Errorf("%s: found %+v, %v", name, found, err)
 		}
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
-	"path"
+	"slices"
 	"strings"
 )
 
@@ -75,13 +75,16 @@ func (c *Client) SearchFolders(ctx context.Context, query string) ([]DriveItem, 
 	cursor := ""
 	for range searchPages {
 		items, next, err := c.page(ctx, search, cursor)
-		if err != nil {
-			return nil, err
-		}
 		for _, item := range items {
 			if item.IsFolder() {
 				folders = append(folders, item)
 			}
+		}
+		switch {
+		case len(folders) > 0 && (errors.Is(err, ErrForeignHost) || errors.Is(err, ErrBadCursor)):
+			return folders, nil // the link to the next page is no good: some are better than none
+		case err != nil:
+			return nil, err
 		}
 		if cursor = next; cursor == "" {
 			break
@@ -90,14 +93,16 @@ func (c *Client) SearchFolders(ctx context.Context, query string) ([]DriveItem, 
 	return folders, nil
 }
 
-// page fetches the page of a cursor, or the first one by the request itself.
+// page fetches the page of a cursor, or the first one by the request itself. Items that come with an
+// error are those of a page whose link to the next one is no good.
 func (c *Client) page(ctx context.Context, r request, cursor string) ([]DriveItem, string, error) {
 	if cursor != "" {
-		link, err := base64.RawURLEncoding.DecodeString(cursor)
-		if err != nil {
+		text, err := base64.RawURLEncoding.DecodeString(cursor)
+		of, link, _ := strings.Cut(string(text), "\n")
+		if err != nil || !strings.EqualFold(of, r.list()) { // ids come back in any case
 			return nil, "", fmt.Errorf("%s: %w", r.op, ErrBadCursor)
 		}
-		next, err := c.g.nextLink(string(link))
+		next, err := c.g.nextLink(link)
 		if err != nil {
 			return nil, "", fmt.Errorf("%s: %w: %w", r.op, ErrBadCursor, err)
 		}
@@ -118,25 +123,28 @@ func (c *Client) page(ctx context.Context, r request, cursor string) ([]DriveIte
 		return p.Value, "", nil
 	}
 	if _, err := c.g.nextLink(p.NextLink); err != nil {
-		return nil, "", &Error{Op: r.op, Status: http.StatusOK, kind: ErrForeignHost}
+		return p.Value, "", &Error{Op: r.op, Status: http.StatusOK, kind: ErrForeignHost}
 	}
-	return p.Value, base64.RawURLEncoding.EncodeToString([]byte(p.NextLink)), nil
+	return p.Value, base64.RawURLEncoding.EncodeToString([]byte(r.list() + "\n" + p.NextLink)), nil
 }
 
-// nextLink lets a link pass that leads to a listing below our own Graph, and nowhere else: the
-// bearer goes with it. The cursor comes back from people, so it is checked both ways.
+// list is what a cursor belongs to: the folder or the search.
+func (r request) list() string { return strings.Join(r.path, "/") }
+
+// nextLink lets a link pass that leads below our own Graph, and nowhere else: the bearer goes with it.
+// Of which form it is, is Microsoft's affair. The cursor comes back from people, so it is checked both ways.
 func (g *Graph) nextLink(link string) (*url.URL, error) {
 	u, err := url.Parse(link)
 	if err != nil || u.User != nil || u.Scheme != g.base.Scheme || !strings.EqualFold(u.Host, g.base.Host) ||
-		!strings.HasPrefix(u.Path, g.base.Path+"/") || path.Clean(u.Path) != u.Path {
-		return nil, ErrForeignHost
-	}
-	if last := path.Base(u.Path); last != "children" && !strings.HasPrefix(last, "search(") {
+		!strings.HasPrefix(u.Path, g.base.Path+"/") || slices.ContainsFunc(strings.Split(u.Path, "/"), upwards) {
 		return nil, ErrForeignHost
 	}
 	u.Fragment = ""
 	return u, nil
 }
+
+// upwards knows the segments of a path that lead out of it.
+func upwards(segment string) bool { return segment == "." || segment == ".." }
 
 // CreateFolder makes a folder; one of that name that is there already is given back with created
 // false. ErrNameExists: a file has the name.

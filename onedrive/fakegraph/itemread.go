@@ -268,7 +268,8 @@ func (c *call) skipToken(items []*item) (position, *wireError) {
 	return p, nil
 }
 
-// link is this request's address with one query parameter set.
+// link is this request's address with one query parameter set. Graph gives lists of items its own form of
+// the address, whatever was asked.
 func (c *call) link(name, value string) string {
 	q := url.Values{}
 	for key, values := range c.query {
@@ -281,7 +282,23 @@ func (c *call) link(name, value string) string {
 	if lies := c.drive.conduct.Lies; lies != "" {
 		base = strings.TrimSuffix(lies, "/")
 	}
-	return base + c.r.URL.EscapedPath() + "?" + q.Encode()
+	return base + c.ownForm() + "?" + q.Encode()
+}
+
+// ownForm is the path of a list as Graph writes it: with the ids in brackets, and a search with its namespace.
+func (c *call) ownForm() string {
+	action := c.place.action
+	if strings.HasPrefix(action, "search(") {
+		action = "microsoft.graph." + action
+	} else if action != "children" {
+		return c.r.URL.EscapedPath()
+	}
+	it, e := c.resolve()
+	if e != nil {
+		return c.r.URL.EscapedPath()
+	}
+	u := url.URL{Path: "/v1.0/drives('" + c.drive.id + "')/items('" + it.id + "')/" + action}
+	return u.EscapedPath()
 }
 
 // specials are the special folders of a kind of drive (microsoft.md §3.4) and where they are.
