@@ -47,6 +47,7 @@ var failures = map[string]words{
 	"malwareDetected":        {422, "OneDrive found malware in the file.", "OneDrive refused it.", "Do not open the original either."},
 	"resourceLocked":         {422, "The file is locked in OneDrive.", "Skylift waited for it.", "Close it where it is open, then try again."},
 	"provisioningNotAllowed": {422, "This account has no OneDrive.", "Nothing was saved.", "Open onedrive.com once with this account, then try again."},
+	"pathIsTooLong":          {422, "The folder's path and the file's name together are too long for OneDrive.", "Nothing was saved.", "Give a shorter name, or choose a folder that lies less deep."},
 	"invalidName":            {422, "OneDrive does not take this name.", "Nothing was saved.", "Give another name."},
 	"notSupported":           {422, "This drive cannot do that.", "Nothing was saved.", "Choose another folder."},
 	"notAllowed":             {422, "OneDrive does not allow this here.", "Nothing was saved.", "Choose another folder."},

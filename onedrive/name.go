@@ -17,6 +17,7 @@ import (
 const (
 	maxName      = 255
 	safeName     = 200 // leaves room for " 2" and a longer folder path
+	shortName    = 24  // for a folder whose path leaves hardly any of the 400 that a whole one may have
 	maxExtension = 16
 )
 
@@ -100,6 +101,9 @@ func shorten(name string, limit int) string {
 	stem, extension := split(name)
 	return trim(trim(firstUnits(stem, limit-units(extension))) + extension)
 }
+
+// ShortName cuts a safe name to what fits into all but the deepest folders. It keeps the extension.
+func ShortName(name string) string { return shorten(name, shortName) }
 
 // units counts as SharePoint does.
 func units(s string) int { return len(utf16.Encode([]rune(s))) }

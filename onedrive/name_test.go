@@ -12,6 +12,19 @@ import (
 	"skylift/onedrive"
 )
 
+func TestAShortNameKeepsItsExtension(t *testing.T) {
+	for name, want := range map[string]string{
+		"tabby.jpg":                             "tabby.jpg",
+		"a-very-long-name-of-a-cat.jpg":         "a-very-long-name-of-.jpg",
+		"what is cut at its space is cut there": "what is cut at its space",
+		strings.Repeat("🐈", 20) + ".jpeg":       strings.Repeat("🐈", 9) + ".jpeg",
+	} {
+		if got := onedrive.ShortName(name); got != want {
+			t.Errorf("ShortName(%q) = %q, want %q", name, got, want)
+		}
+	}
+}
+
 func TestSafeName(t *testing.T) {
 	rows := []struct{ what, name, want string }{
 		{"a good name stays", "tabby.jpg", "tabby.jpg"},

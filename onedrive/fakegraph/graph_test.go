@@ -208,6 +208,23 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// A work drive's site and library count to the length of a path.
+func TestTheLibraryCountsToThePath(t *testing.T) {
+	m := startDrive(t, fakegraph.Options{Empty: true})
+	deep := "/" + strings.Repeat("d", 200) + "/" + strings.Repeat("e", 128)
+	for _, r := range []struct {
+		login  string
+		length int // of the name
+		status int
+	}{{robin, 70, 201}, {robin, 71, 400}, {alex, 33, 201}, {alex, 34, 400}} {
+		m.PutFolder(r.login, deep)
+		got := m.ask(r.login, "PUT", "/v1.0/me/drive/root:"+deep+"/"+strings.Repeat("f", r.length)+":/content", []byte("x"))
+		if got.status != r.status || r.status == 400 && got.text("error", "innerError", "code") != "pathIsTooLong" {
+			t.Errorf("%d more on %s = %d %s, want %d", r.length, r.login, got.status, got.body, r.status)
+		}
+	}
+}
+
 func TestWrites(t *testing.T) {
 	m := startDrive(t, fakegraph.Options{Empty: true})
 	m.PutFile(robin, "/a.txt", []byte("1"))

@@ -39,10 +39,19 @@ func (d *drive) checkName(parent *item, name string) *wireError {
 		return refuse(400, "invalidRequest", "The provided name is reserved at the root of a library.", "invalidName")
 	case utf16Length(name) > maxName:
 		return refuse(400, "invalidRequest", "The provided name is too long.", "pathIsTooLong")
-	case parent != nil && utf16Length(parent.path())+1+utf16Length(name) > maxPath+1:
+	case parent != nil && utf16Length(d.library()+parent.path())+1+utf16Length(name) > maxPath+1:
 		return refuse(400, "invalidRequest", "The path is too long.", "pathIsTooLong")
 	}
 	return nil
+}
+
+// library is what comes before the path of an item and counts to its length: on work drives the owner's site
+// and the library in it.
+func (d *drive) library() string {
+	if d.kind != business {
+		return ""
+	}
+	return "/personal/" + strings.NewReplacer("@", "_", ".", "_").Replace(strings.ToLower(d.owner().Login)) + "/Documents"
 }
 
 func isControl(r rune) bool { return r < 0x20 || r == 0x7f }

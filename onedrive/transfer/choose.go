@@ -177,6 +177,9 @@ func (r *saving) toRelay(why string) (Next, error) {
 func (r *saving) claimName(ctx context.Context, wanted string, look bool) (string, error) {
 	t := r.t
 	folder, place := t.Folder.Ref(), t.place()
+	if t.Work.Short {
+		wanted = onedrive.ShortName(wanted)
+	}
 	for n := r.s.names.from(place, wanted); n < 10000; n++ {
 		name := onedrive.NumberedName(wanted, n)
 		if !r.s.names.reserve(place, name, t.ID) {

@@ -38,6 +38,7 @@ type Work struct {
 	Sum          string             `json:"sum,omitempty" cbor:"14,keyasint,omitempty"`          // QuickXorHash of what was sent, if that was known before
 	Best         int64              `json:"best,omitempty" cbor:"15,keyasint,omitempty"`         // the most bytes of the file that OneDrive ever had
 	Wanted       string             `json:"wanted,omitempty" cbor:"16,keyasint,omitempty"`       // the name before a number was put to it
+	Short        bool               `json:"short,omitempty" cbor:"22,keyasint,omitempty"`        // the folder's path leaves room for a short name only
 	NativeStatus string             `json:"nativeStatus,omitempty" cbor:"17,keyasint,omitempty"` // the monitor's last word: a new one is a sign of life
 	FindFolder   bool               `json:"findFolder,omitempty" cbor:"18,keyasint,omitempty"`   // the target was taken unseen: look it up first
 	Taker        string             `json:"taker,omitempty" cbor:"19,keyasint,omitempty"`        // the instance at which a request brings a client's bytes

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -306,6 +307,11 @@ func (r *saving) trouble(ctx context.Context, err error) (Next, error) {
 	case errors.Is(err, onedrive.ErrUnavailable):
 		return r.offline(ctx, graph)
 	}
+	if pathTooLong(graph) && !r.t.NameGiven && !r.t.Work.Short {
+		r.dropSession(ctx)
+		r.t.Work.Short = true
+		return Next{}, nil // again, under a shorter name
+	}
 	if errors.Is(err, onedrive.ErrNotFound) || errors.Is(err, onedrive.ErrModified) {
 		// OneDrive's own view lags, and nothing of ours asked for a version.
 		bear := 2
@@ -324,6 +330,11 @@ func (r *saving) trouble(ctx context.Context, err error) (Next, error) {
 		return r.fail(ctx, code, detail)
 	}
 	return Next{}, err
+}
+
+// pathTooLong reports that folder and name together are longer than the 400 that OneDrive takes.
+func pathTooLong(e *onedrive.Error) bool {
+	return e != nil && errors.Is(e, onedrive.ErrBadName) && strings.EqualFold(e.Code, "pathIsTooLong")
 }
 
 func (r *saving) sourceTrouble(ctx context.Context, e *SourceError) (Next, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"path"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -365,6 +366,50 @@ func TestAHiddenQuotaIsNoFullDrive(t *testing.T) {
 				w.check(t, w.drive(t, w.ask(t, login, Request{SourceURL: "/larger.bin"})), "", larger)
 			})
 		}
+	}
+}
+
+// A folder that lies so deep that its path leaves no room for a long name gets a short one, unless the
+// person chose the name.
+func TestADeepFolderGetsAShortName(t *testing.T) {
+	deep := "/" + strings.Repeat("d", 200) + "/" + strings.Repeat("e", 128) // 330
+	long := "/a-very-long-name-of-a-picture-such-as-cameras-and-shops-give-them-these-days"
+	for _, tt := range []struct {
+		login, path string
+		content     []byte
+		given       bool
+	}{
+		{robin, long + ".jpg", tabby, false}, {kim, long + ".jpg", tabby, false}, {alex, long + ".jpg", tabby, false},
+		{kim, long + ".bin", large, false}, {alex, long + ".bin", large, false}, {kim, long + ".jpg", tabby, true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorldInABubble(t, nil)
+			w.web.file(long+".jpg", tabby, nil)
+			w.web.file(long+".bin", large, nil)
+			w.ms.PutFolder(tt.login, deep)
+			client, err := w.opt.Client(t.Context(), tt.login)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var folder onedrive.DriveItem
+			for _, name := range strings.Split(deep[1:], "/") {
+				if folder, err = client.Child(t.Context(), folder.Ref(), name); err != nil {
+					t.Fatal(err)
+				}
+			}
+			r := Request{SourceURL: tt.path, Folder: FolderOf(folder)}
+			if tt.given {
+				r.Name = tt.path[1:]
+			}
+			tr := w.drive(t, w.ask(t, tt.login, r))
+			if tt.given {
+				if tr.State != Failed || tr.Failure.Code != "pathIsTooLong" {
+					t.Errorf("a name that was given: %s %+v; want pathIsTooLong", tr.State, tr.Failure)
+				}
+				return
+			}
+			w.check(t, tr, "a-very-long-name-of-"+path.Ext(tt.path), tt.content)
+		})
 	}
 }
 
