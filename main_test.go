@@ -290,6 +290,26 @@ func TestTheStandInIsGoneOnceAClientIDIsSet(t *testing.T) {
 	}
 }
 
+// The demo's keys and its way to the sign-in are at the public address, whatever a request says of itself.
+func TestTheDemosAddressesAreItsOwn(t *testing.T) {
+	p := start(t, t.TempDir())
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.url+"/demo/common/v2.0/.well-known/openid-configuration", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Host = "evil.example"
+	r.Header.Set("X-Forwarded-Host", "evil.example")
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil || !strings.Contains(string(body), p.url+"/demo/common/discovery/v2.0/keys") || strings.Contains(string(body), "evil") {
+		t.Errorf("%s, %v", body, err)
+	}
+}
+
 func TestWhatIsLoggedStaysOnItsLine(t *testing.T) {
 	var out strings.Builder
 	newLog(&out, slog.LevelInfo).Info("a", "name", "x\nlevel=ERROR msg=forged\x1b[31m\r")

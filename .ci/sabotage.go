@@ -75,6 +75,8 @@ var controls = []control{
 `, `		return Pending{}, nil
 `, signIn, `TestLoginCSRF`},
 
+	{"a request that says where the demo's keys are", "main.go", `URL: a.URL, Prefix: "/demo"`, `Prefix: "/demo"`, ".", `TestTheDemosAddressesAreItsOwn`},
+
 	// Of frames.
 	{"a site that frames what it may not", "handlers/security.go", `"frame-ancestors " + ancestors,`, ``, pages, `TestOnlyThePanelMayBeFramed`},
 	{"a site off the list that frames the panel", "handlers/embed.go", `rules.ancestors = strings.Join(ancestors, " ")`, `rules.ancestors = "*"`, browsers, `TestNobodyElseFramesAnything`},

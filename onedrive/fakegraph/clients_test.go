@@ -35,15 +35,24 @@ func TestApartFromGraphsHost(t *testing.T) {
 	}
 }
 
-func TestAddressesNameTheProxyInFront(t *testing.T) {
-	m := startDrive(t, fakegraph.Options{})
-	list := m.ask(robin, "GET", "/v1.0/me/drive/root/children?$top=1", nil, "X-Forwarded-Proto: https", "X-Forwarded-Host: graph.example:8443")
-	if next := list.text("@odata.nextLink"); !strings.HasPrefix(next, "https://graph.example:8443/demo/v1.0/") {
-		t.Errorf("nextLink = %s", next)
-	}
-	list = m.ask(robin, "GET", "/v1.0/me/drive/root/children?$top=1", nil, "X-Forwarded-Host: a/b?c")
-	if next := list.text("@odata.nextLink"); !strings.HasPrefix(next, m.url) {
-		t.Errorf("nextLink = %s", next)
+// Whoever asks, and by whatever name, gets the addresses of the server.
+func TestAddressesAreTheServersOwn(t *testing.T) {
+	forged := []string{"X-Forwarded-Proto: https", "X-Forwarded-Host: evil.example"}
+	for public, want := range map[string]string{"https://graph.example:8443": "https://graph.example:8443/demo", "": ""} {
+		m := startDrive(t, fakegraph.Options{URL: public})
+		if want == "" {
+			want = m.url
+		}
+		list := m.ask(robin, "GET", "/v1.0/me/drive/root/children?$top=1", nil, forged...)
+		if next := list.text("@odata.nextLink"); !strings.HasPrefix(next, want+"/v1.0/") {
+			t.Errorf("at %q: nextLink = %s", public, next)
+		}
+		about := m.ask("", "GET", "/consumers/v2.0/.well-known/openid-configuration", nil, forged...)
+		for _, field := range []string{"issuer", "jwks_uri", "token_endpoint", "authorization_endpoint"} {
+			if address := about.text(field); !strings.HasPrefix(address, want+"/") {
+				t.Errorf("at %q: %s = %s", public, field, address)
+			}
+		}
 	}
 }
 

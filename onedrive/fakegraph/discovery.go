@@ -46,9 +46,16 @@ func (s *Server) metadata(w http.ResponseWriter, r *http.Request) {
 		"tenant_region_scope":             t.region(),
 		"cloud_instance_name":             "microsoftonline.com",
 		"cloud_graph_host_name":           "graph.windows.net",
-		"msgraph_host":                    r.Host,
+		"msgraph_host":                    hostOf(base),
 		"rbac_url":                        "https://pas.windows.net",
 	})
+}
+
+// hostOf is the host of an address of ours.
+func hostOf(base string) string {
+	_, rest, _ := strings.Cut(base, "://")
+	host, _, _ := strings.Cut(rest, "/")
+	return host
 }
 
 // region is the tenant_region_scope: none where the tenant isn't one.

@@ -21,6 +21,9 @@ type Options struct {
 	// Prefix is the path under which the handler is mounted, such as "/demo"; it stands in all
 	// addresses that the server gives out. The handler sees the path with the prefix.
 	Prefix string
+	// URL is the public address in front of Prefix, such as "https://skylift.example"; it stands in all
+	// addresses that the server gives out. Empty means the scheme and host that each request came in by.
+	URL string
 	// Fetch fetches the source of an upload-from-URL; nil means a transport without proxy that
 	// reaches public addresses only. Sample pictures of the server itself never pass through it.
 	Fetch http.RoundTripper
@@ -67,7 +70,7 @@ type Server struct {
 
 // New makes a Server with the demo's accounts.
 func New(opts Options) *Server {
-	opts.Prefix = strings.TrimSuffix(opts.Prefix, "/")
+	opts.Prefix, opts.URL = strings.TrimSuffix(opts.Prefix, "/"), strings.TrimSuffix(opts.URL, "/")
 	s := &Server{opts: opts, counts: map[string]int{}}
 	s.login = newLogin()
 	s.memos = memoSeal(opts.Secret)
@@ -108,28 +111,18 @@ func isLoginPath(p string) bool {
 
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
 
-// base is the address that this request came in by: scheme, host and prefix, no slash at the end.
+// base is the address of everything, without a slash at the end: the server's own, or where it has none the
+// one that this request came in by. What a request says of a proxy in front is never believed: the keys of
+// an issuer and the way to the sign-in stand below it.
 func (s *Server) base(r *http.Request) string {
-	return s.origin(r) + s.opts.Prefix
-}
-
-// origin is the scheme and host of this request. What a proxy says of them is believed: the
-// answer goes to nobody but who asked.
-func (s *Server) origin(r *http.Request) string {
+	if s.opts.URL != "" {
+		return s.opts.URL + s.opts.Prefix
+	}
 	u := url.URL{Scheme: "http", Host: r.Host}
-	if r.TLS != nil || r.URL.Scheme == "https" || forwarded(r, "Proto") == "https" {
+	if r.TLS != nil || r.URL.Scheme == "https" {
 		u.Scheme = "https"
 	}
-	if host := forwarded(r, "Host"); host != "" && !strings.ContainsAny(host, "/?#@\\ ") {
-		u.Host = host
-	}
-	return u.String()
-}
-
-// forwarded is what the proxy nearest to the client says in X-Forwarded-….
-func forwarded(r *http.Request, name string) string {
-	first, _, _ := strings.Cut(r.Header.Get("X-Forwarded-"+name), ",")
-	return strings.ToLower(strings.TrimSpace(first))
+	return u.String() + s.opts.Prefix
 }
 
 // apart is base under another name of this machine, where Options.Apart asks for that.

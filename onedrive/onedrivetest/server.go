@@ -48,6 +48,9 @@ func serve(t testing.TB, o fakegraph.Options, server *httptest.Server, config on
 	if o.Prefix == "" {
 		o.Prefix = "/microsoft"
 	}
+	if o.URL == "" {
+		o.URL = "http://" + server.Listener.Addr().String()
+	}
 	s := &Server{Server: fakegraph.New(o)}
 	server.Config.Handler = s.Server
 	server.Start()
