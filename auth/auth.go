@@ -202,13 +202,11 @@ func (p *Provider) Refresh(ctx context.Context, refreshToken string) (*oauth2.To
 	return token, nil
 }
 
-// LogoutURL is where a browser signs out of Microsoft too. postLogout must be registered.
-func (p *Provider) LogoutURL(postLogout string) string {
+// LogoutURL is where a browser signs out of Microsoft too. It comes back to the redirect URI, without a query:
+// Microsoft sends nobody to an address that is not registered, and that one is.
+func (p *Provider) LogoutURL() string {
 	logout := strings.TrimSuffix(p.oauth.Endpoint.AuthURL, "authorize") + "logout"
-	if postLogout == "" {
-		return logout
-	}
-	return logout + "?" + url.Values{"post_logout_redirect_uri": {postLogout}}.Encode()
+	return logout + "?" + url.Values{"post_logout_redirect_uri": {p.oauth.RedirectURL}}.Encode()
 }
 
 var errNoClient = errors.New("auth: Config.HTTP is nil")

@@ -201,8 +201,8 @@ func TestNoClientIsAnErrorNotTheDefaultClient(t *testing.T) {
 }
 
 func TestLogoutURL(t *testing.T) {
-	p := NewProvider(Config{ClientID: clientID, LoginURL: "https://login.example/", Tenant: "consumers", HTTP: &http.Client{}})
-	if got := p.LogoutURL("https://skylift.example/"); got != "https://login.example/consumers/oauth2/v2.0/logout?post_logout_redirect_uri=https%3A%2F%2Fskylift.example%2F" {
+	p := NewProvider(Config{ClientID: clientID, LoginURL: "https://login.example/", Tenant: "consumers", RedirectURL: "https://skylift.example/auth/callback", HTTP: &http.Client{}})
+	if got := p.LogoutURL(); got != "https://login.example/consumers/oauth2/v2.0/logout?post_logout_redirect_uri=https%3A%2F%2Fskylift.example%2Fauth%2Fcallback" {
 		t.Errorf("got %s", got)
 	}
 }

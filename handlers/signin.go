@@ -48,9 +48,12 @@ func (h *Handler) begin(c echo.Context, o auth.BeginOptions) error {
 }
 
 // callback serves GET /auth/callback: Microsoft's answer. The redirect at its end takes code and
-// state out of the address bar.
+// state out of the address bar. Without a query it is the way back from signing out there.
 func (h *Handler) callback(c echo.Context) error {
 	r := c.Request()
+	if r.URL.RawQuery == "" {
+		return c.Redirect(http.StatusSeeOther, "/")
+	}
 	pending, err := h.o.Pendings.Take(c.Response(), r, r.URL.Query())
 	if err != nil {
 		return h.signInFailed(c, err)
@@ -146,7 +149,7 @@ func (h *Handler) logout(c echo.Context) error {
 func (h *Handler) signedOut(c echo.Context) error {
 	p := h.page(c, "You are signed out")
 	n := views.Notice{Did: "Transfers that are on their way go on without you."}
-	return h.render(c, http.StatusOK, views.SignedOut(p, n, loginURL("/"), h.o.Provider.LogoutURL(h.absolute("/"))))
+	return h.render(c, http.StatusOK, views.SignedOut(p, n, loginURL("/"), h.o.Provider.LogoutURL()))
 }
 
 // absolute is a local path as an address of this server.

@@ -19,7 +19,7 @@ func TestAFailedSignInSaysWhyInPlainWords(t *testing.T) {
 		status      int
 		words       string
 	}{
-		{"no answer at all", "", 400, "This sign-in did not begin in this browser."},
+		{"an answer to nothing", "code=x", 400, "This sign-in did not begin in this browser."},
 		{"somebody else's answer", "state=" + strings.Repeat("a", 43) + "&code=x", 400, "This sign-in did not begin in this browser."},
 		{"declined", "state=" + declined + "&error=access_denied&error_description=AADSTS65004", 403, "You said no, and that is fine."},
 		{"the same once more", "state=" + declined + "&error=access_denied", 400, "This sign-in was used already."},
@@ -88,6 +88,22 @@ func TestDeletingMyDataLeavesNothingBehind(t *testing.T) {
 	back := s.signIn(robin)
 	if n := len(back.get("/transfers").page().all("transfer")); n != 0 {
 		t.Errorf("%d transfers are still there", n)
+	}
+}
+
+// Who signs out of Microsoft, too, comes back by the one address that is registered there.
+func TestSigningOutOfMicrosoftComesBack(t *testing.T) {
+	s := setup(t)
+	b := s.signIn(robin)
+	b.get(b.form("/auth/logout").want(303).header("Location")).want(200)
+	authorize := must(url.Parse(b.get("/auth/login").want(303).header("Location")))(t)
+	page := b.get("/auth/signed-out").want(200).body
+	registered := authorize.Query().Get("redirect_uri")
+	if !strings.Contains(page, "post_logout_redirect_uri="+url.QueryEscape(registered)+`"`) {
+		t.Errorf("%s is not where Microsoft is to send people back to: %s", registered, page)
+	}
+	if back := b.get(strings.TrimPrefix(registered, s.url)).want(303).header("Location"); back != "/" {
+		t.Errorf("back to %q", back)
 	}
 }
 
