@@ -170,7 +170,29 @@ func (p *Provider) Finish(ctx context.Context, pending Pending, query url.Values
 	if err != nil {
 		return User{}, nil, err
 	}
+	if scope := p.missing(token); scope != "" {
+		return User{}, nil, &SignInError{Kind: ConsentNeeded, Detail: "not granted: " + scope}
+	}
 	return user, token, nil
+}
+
+// missing is a scope that nothing works without and that the person did not give; "" when there is none.
+// Microsoft lets people give less than was asked. SharedFiles is not among these: see Grants.
+func (p *Provider) missing(token *oauth2.Token) string {
+	for _, scope := range p.config.Scopes {
+		switch scope {
+		case "openid", "profile", "email": // the ID token shows
+		case "offline_access":
+			if token.RefreshToken == "" {
+				return scope
+			}
+		default:
+			if token.Extra("scope") != nil && !Grants(token, scope) && !Grants(token, scope+".All") {
+				return scope
+			}
+		}
+	}
+	return ""
 }
 
 // Grants reports whether Microsoft gave the permission with the token, as it tells beside it: by its

@@ -121,7 +121,7 @@ var signIns = map[auth.Kind]words{
 	auth.WrongState:        {400, "This sign-in did not begin in this browser.", "So it was not followed.", "Start again here."},
 	auth.Untrusted:         {502, "The answer was not one that Microsoft would send.", "Nobody was signed in.", "Start again; if it happens again, tell whoever runs this server."},
 	auth.AdminNeeded:       {403, "Your organisation must allow Skylift first.", "Nothing was connected.", "Ask your administrator to approve it, or sign in with a personal account."},
-	auth.ConsentNeeded:     {403, "Microsoft wants you to agree once more.", "Nothing was connected.", "Sign in again and agree to what Skylift asks for."},
+	auth.ConsentNeeded:     {403, "Skylift was not given all that it needs.", "Nothing was connected.", "Sign in again and agree to everything that Skylift asks for: to save into your OneDrive, and to go on while you are away."},
 	auth.WrongAccountType:  {403, "This kind of account cannot be used here.", "Nothing was connected.", "Sign in with another account."},
 	auth.Misconfigured:     {500, "This server and its registration at Microsoft do not fit.", "Nobody can sign in until that is mended.", "Tell whoever runs this server: the app registration needs a look."},
 	auth.RedirectUnknown:   {500, "Microsoft does not know this server's address.", "Nobody can sign in until that is mended.", "Tell whoever runs this server: the redirect address must be registered exactly."},

@@ -91,6 +91,43 @@ func TestDeletingMyDataLeavesNothingBehind(t *testing.T) {
 	}
 }
 
+// Who gives less than what saving takes is told so, instead of being signed in to something that cannot save.
+func TestASignInThatGivesTooLittleSaysSo(t *testing.T) {
+	s := setup(t)
+	for _, c := range []struct {
+		name   string
+		grants []string
+		in     bool
+	}{
+		{"no files", []string{"offline_access"}, false},
+		{"files to read only", []string{"offline_access", "Files.Read"}, false},
+		{"only while they are there", []string{"Files.ReadWrite"}, false},
+		{"what is asked for", []string{"offline_access", "Files.ReadWrite"}, true},
+		{"all files", []string{"offline_access", "Files.ReadWrite", "Files.ReadWrite.All"}, true},
+	} {
+		for _, a := range s.microsoft.Accounts() {
+			if a.Login == robin {
+				changed := *a
+				changed.Grants = c.grants
+				s.microsoft.AddAccount(changed)
+			}
+		}
+		b := s.browser()
+		at := must(url.Parse(b.get("/auth/login").want(303).header("Location")))(t)
+		q := at.Query()
+		q.Set("prompt", "none")
+		q.Set("login_hint", robin)
+		at.RawQuery = q.Encode()
+		got := b.get(b.get(at.String()).header("Location"))
+		if told := strings.Contains(got.body, "Skylift was not given all that it needs."); told == c.in || c.in != (got.status == 303) || !c.in && got.status != 403 {
+			t.Errorf("%s: %d\n%s", c.name, got.status, got.body)
+		}
+		if status := b.get("/transfers").status; c.in != (status == 200) {
+			t.Errorf("%s: the list answers %d", c.name, status)
+		}
+	}
+}
+
 // Who signs out of Microsoft, too, comes back by the one address that is registered there.
 func TestSigningOutOfMicrosoftComesBack(t *testing.T) {
 	s := setup(t)

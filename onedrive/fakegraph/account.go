@@ -22,6 +22,9 @@ type Account struct {
 	// for the person's own files, "all" for all files, "ask" shows the consent page once for each
 	// app, "admin" asks for an administrator.
 	Consent string
+	// Grants are the permissions that the person gives, offline_access among them, whatever an app asks
+	// for; nil is all. Who they are is always told.
+	Grants []string
 }
 
 // ConsumersTenant is the tenant id that all personal Microsoft accounts carry.

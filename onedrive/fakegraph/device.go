@@ -109,13 +109,13 @@ func (s *Server) redeemDevice(r *http.Request, t tenant, who credentials) (*gran
 	case d.account == nil:
 		return nil, scopes{}, sts(70016)
 	}
-	g := &grant{account: d.account, client: d.client, scopes: d.scopes, tenant: d.tenant, started: s.now(), confidential: who.confidential}
+	g := &grant{account: d.account, client: d.client, scopes: d.account.gives(d.scopes), tenant: d.tenant, started: s.now(), confidential: who.confidential}
 	if e := t.admits(g.account, g.client); e != nil {
 		e.oauth = "invalid_grant"
 		return nil, scopes{}, e
 	}
 	d.used = true
-	return g, d.scopes, nil
+	return g, g.scopes, nil
 }
 
 // devicePage serves the page where a person enters the code of a device.

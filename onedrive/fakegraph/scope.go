@@ -55,6 +55,18 @@ func (s scopes) answer() string {
 	return strings.Join(out, " ")
 }
 
+// gives is what of the scopes the person lets an app have.
+func (a *Account) gives(asked scopes) scopes {
+	if a.Grants == nil {
+		return asked
+	}
+	asked.list = slices.DeleteFunc(slices.Clone(asked.list), func(scope string) bool {
+		withheld := !isOpenIDScope(scope) || scope == "offline_access"
+		return withheld && !slices.ContainsFunc(a.Grants, func(given string) bool { return strings.EqualFold(given, bareScope(scope)) })
+	})
+	return asked
+}
+
 func isOpenIDScope(name string) bool {
 	switch name {
 	case "openid", "profile", "email", "offline_access":

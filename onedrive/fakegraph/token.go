@@ -225,7 +225,7 @@ func (s *Server) askedScopes(r *http.Request, g *grant, t tenant) (scopes, *stsE
 		return scopes{}, e
 	}
 	for _, name := range asked.permissions() {
-		if g.account.Consent != "" && !g.covers(name) {
+		if (g.account.Consent != "" || g.account.Grants != nil) && !g.covers(name) {
 			return scopes{}, sts(65001, g.client)
 		}
 	}
