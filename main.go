@@ -123,7 +123,7 @@ func (a *app) build(ctx context.Context) (err error) {
 	}
 	if demo {
 		a.microsoft = fakegraph.New(fakegraph.Options{
-			URL: a.URL, Prefix: "/demo", Fetch: a.source.RoundTripper(), Secret: keys.Derive("demo sign-ins", 32)[0], Apart: a.apart(),
+			URL: a.URL, Prefix: "/demo", Own: a.ClientID, Fetch: a.source.RoundTripper(), Secret: keys.Derive("demo sign-ins", 32)[0], Apart: a.apart(),
 		})
 	}
 	a.graph, err = onedrive.New(onedrive.Config{GraphURL: a.GraphURL, Hosts: a.MicrosoftHosts, Observe: a.meters.called, UserAgent: "NONISV|Skylift|Skylift/1.0"})

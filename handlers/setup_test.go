@@ -46,7 +46,7 @@ type site struct {
 func setup(t *testing.T, change ...func(*handlers.Options)) *site {
 	t.Helper()
 	t.Parallel()
-	s := &site{t: t, microsoft: onedrivetest.NewServer(t, fakegraph.Options{}), log: &safeBuffer{}}
+	s := &site{t: t, microsoft: onedrivetest.NewServer(t, fakegraph.Options{Own: "demo"}), log: &safeBuffer{}}
 	log := slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	server := httptest.NewUnstartedServer(nil)
 	s.url = "http://" + server.Listener.Addr().String()

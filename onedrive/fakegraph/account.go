@@ -18,9 +18,9 @@ type Account struct {
 	// "retiredNoLocation" (202 without Location). Empty means legacy for a personal drive and
 	// "not supported" for a business one.
 	Temper string
-	// Consent is what the identity platform knows of the person's consent: empty means given before
-	// for the person's own files, "all" for all files, "ask" shows the consent page once for each
-	// app, "admin" asks for an administrator.
+	// Consent is what the identity platform knows of the person's consent: empty means given before, to
+	// Options.Own for the person's own files only, "all" for all files, "ask" shows the consent page once
+	// for each app, "admin" asks for an administrator.
 	Consent string
 	// Grants are the permissions that the person gives, offline_access among them, whatever an app asks
 	// for; nil is all. Who they are is always told.

