@@ -31,20 +31,20 @@ func (h *Handler) folders(c echo.Context) error {
 	}
 	k := views.Picker{Query: strings.TrimSpace(cut(q.Get("q"), 100)), Return: pickerReturn(q.Get("return"))}
 	err := h.showPicker(c, http.StatusOK, ref, k)
-	if ref.DriveID == "" || !errors.Is(err, onedrive.ErrAccessDenied) {
+	if ref.DriveID == "" || !errors.Is(err, onedrive.ErrAccessDenied) && !errors.Is(err, onedrive.ErrNotFound) {
 		return err
 	}
-	return h.offerShared(c, k, err)
+	return h.offerShared(c, ref, k, err)
 }
 
 // offerShared shows OneDrive's top instead of a folder of somebody else's that Skylift may not use
-// yet, and the way to allow it.
-func (h *Handler) offerShared(c echo.Context, k views.Picker, denied error) error {
+// yet, and the way to allow it. Not every service says that it is denied: some know no such folder then.
+func (h *Handler) offerShared(c echo.Context, ref onedrive.Ref, k views.Picker, denied error) error {
 	p, err := h.prefs(c.Request().Context(), owner(c))
 	switch {
 	case err != nil:
 		return err
-	case p.Shared:
+	case p.Shared, errors.Is(denied, onedrive.ErrNotFound) && !h.foreign(c, ref.DriveID):
 		return denied
 	}
 	k.Problem = &views.Notice{Tone: views.Resting, What: "This folder lies in somebody else's OneDrive.", Did: "So far Skylift may use your own folders only."}
@@ -54,6 +54,18 @@ func (h *Handler) offerShared(c echo.Context, k views.Picker, denied error) erro
 		k.Problem.Link = &views.Link{Text: "Allow folders that are shared with you", URL: "/auth/login?shared=1&return=" + url.QueryEscape(c.Request().URL.RequestURI())}
 	}
 	return h.showPicker(c, http.StatusOK, onedrive.Ref{}, k)
+}
+
+// foreign reports a drive that is surely not the person's own. Microsoft writes an id in one case here and in
+// another there.
+func (h *Handler) foreign(c echo.Context, driveID string) bool {
+	ctx := c.Request().Context()
+	client, err := h.o.Client(ctx, owner(c))
+	if err != nil {
+		return false
+	}
+	own, err := client.Drive(ctx, "")
+	return err == nil && !strings.EqualFold(own.ID, driveID)
 }
 
 // newFolder serves POST /folders of the picker, and goes into the new folder. One of that name

@@ -4,6 +4,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"skylift/onedrive/fakegraph"
 )
 
 // Folders of others take a permission that is not asked for at a sign-in, but when somebody opens
@@ -52,6 +54,27 @@ func TestFoldersOfOthersAreAskedForWhenOneIsWanted(t *testing.T) {
 	third.get("/").want(200)
 	if landed := s.signIn(kim).get(at).want(200); !strings.Contains(landed.body, "Allow folders that are shared with you") {
 		t.Error("what was refused is not offered any more")
+	}
+}
+
+// However a service says that folders of others are not allowed yet, the way to allow them is shown; and
+// only for those.
+func TestFoldersOfOthersAreOfferedHoweverTheyAreRefused(t *testing.T) {
+	s := setup(t)
+	b := s.signIn(kim)
+	album := b.shortcut()
+	const offer = "Allow folders that are shared with you"
+	for _, status := range []int{403, 404, 401} {
+		s.microsoft.SetConduct(kim, func(c *fakegraph.Conduct) { c.ScopeRefusal = status })
+		if got := b.get("/folders?" + album.Encode()); got.status != 200 || !strings.Contains(got.body, offer) {
+			t.Errorf("refused by %d: %d\n%s", status, got.status, got.body)
+		}
+		own := b.get("/api/v1/folders").want(200).json()["folder"].(map[string]any)["driveId"].(string)
+		for _, drive := range []string{own, strings.ToUpper(own)} {
+			if got := b.get("/folders?drive=" + drive + "&id=none"); got.status != 404 || strings.Contains(got.body, offer) {
+				t.Errorf("one that is not there in %s: %d\n%s", drive, got.status, got.body)
+			}
+		}
 	}
 }
 

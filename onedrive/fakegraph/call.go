@@ -167,7 +167,7 @@ func (c *call) findDrive() *wireError {
 		}
 	}
 	if c.drive != own && !c.others {
-		return errScope()
+		return c.refuseScope(own)
 	}
 	if c.drive != own && c.place.item == "" {
 		return notFound() // the root of another's drive is never shared
@@ -182,6 +182,19 @@ func (c *call) findDrive() *wireError {
 		return refuse(400, "BadRequest", "Tenant does not have a SPO license.")
 	}
 	return nil
+}
+
+// refuseScope is the answer to who may not reach drives of others: services differ in it.
+func (c *call) refuseScope(own *drive) *wireError {
+	own.mu.RLock()
+	defer own.mu.RUnlock()
+	switch own.conduct.ScopeRefusal {
+	case http.StatusNotFound:
+		return notFound()
+	case http.StatusUnauthorized:
+		return c.s.unauthorized(c.r, "The caller is not authenticated.", "invalid_token")
+	}
+	return errScope()
 }
 
 func (c *call) isCaller(user string) bool {

@@ -51,6 +51,9 @@ type Conduct struct {
 	HideQuota string
 	// Quota is the drive's size, 0 the usual.
 	Quota int64
+	// ScopeRefusal is the status that the account gets for drives of others without the permission: 403
+	// (also 0), 404 or 401.
+	ScopeRefusal int
 	// FullPages leaves out the empty page that a listing of several pages otherwise contains
 	// (microsoft.md §3.1).
 	FullPages bool

@@ -95,6 +95,8 @@ var numbers = []struct {
 		func(c *Conduct) int64 { return c.Slow }, func(c *Conduct, n int64) { c.Slow = n }},
 	{"refusal", "Upload from URL is refused with", []option{{"0", "as usual"}, {"400", "400"}, {"403", "403"}, {"404", "404"}, {"405", "405"}, {"409", "409"}, {"410", "410"}, {"501", "501"}},
 		func(c *Conduct) int64 { return int64(c.RefusalStatus) }, func(c *Conduct, n int64) { c.RefusalStatus = int(n) }},
+	{"scope", "Folders of others without the permission are", []option{{"0", "denied (403)"}, {"404", "not found (404)"}, {"401", "behind a sign-in (401)"}},
+		func(c *Conduct) int64 { return int64(c.ScopeRefusal) }, func(c *Conduct, n int64) { c.ScopeRefusal = int(n) }},
 	{"put", "The largest simple upload", []option{{"0", "250 MB"}, {"4194304", "4 MB, as for years"}},
 		func(c *Conduct) int64 { return c.PutLimit }, func(c *Conduct, n int64) { c.PutLimit = n }},
 	{"units", "Requests a minute before a 429", []option{{"0", "no limit"}, {"120", "about 100"}, {"20", "about 15"}},
