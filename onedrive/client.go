@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -51,6 +52,7 @@ type Graph struct {
 	bare      http.RoundTripper
 	observe   func(Call)
 	userAgent string
+	driveIDs  sync.Map // of fifteen digits, in lower case: the ids that drives answered under
 }
 
 // New checks the configuration and makes a Graph.
@@ -158,10 +160,10 @@ type answer struct {
 }
 
 // do sends a request to Graph with the person's bearer and decodes a 2xx answer into the value
-// (nil: not wanted). A refused token is refreshed once; nothing else is ever repeated here,
-// because only the caller knows what may be done twice.
+// (nil: not wanted). A refused token is refreshed once, and a drive's id that has lost its zero mended;
+// nothing else is ever repeated here, because only the caller knows what may be done twice.
 func (c *Client) do(ctx context.Context, r request, into any) (answer, error) {
-	a, err := c.send(ctx, r)
+	a, err := c.sendToDrive(ctx, r)
 	if err != nil {
 		return answer{}, err
 	}

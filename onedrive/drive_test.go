@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -230,6 +231,46 @@ func TestADriveIsFullOnlyIfItSaysSo(t *testing.T) {
 		if err != nil || d.Full(10) != row.full {
 			t.Errorf("%s: full %v, %v; want %v", row.name, d.Full(10), err, row.full)
 		}
+	}
+}
+
+// A drive whose id has lost the zero that it begins with is found all the same, and looked for once.
+func TestADriveIDThatLostItsZero(t *testing.T) {
+	const short, other = "71E92B90F9D8264", "81E92B90F9D8264"
+	for _, row := range []struct {
+		name, right string // the id that the service knows; none for ""
+		drives      []string
+		requests    int32 // for two calls to each of the drives
+		err         error
+	}{
+		{"the whole id is right", "0" + short, []string{short, strings.ToLower(short)}, 5, nil},
+		{"the short one is right", short, []string{short, short}, 4, nil},
+		{"neither is", "", []string{other}, 4, onedrive.ErrNotFound},
+		{"one of another form", "", []string{"b!1", "0" + short, "1" + short}, 6, onedrive.ErrNotFound},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			p, hits := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				if !strings.EqualFold(strings.Split(r.URL.Path, "/")[3], row.right) {
+					w.WriteHeader(404)
+					return
+				}
+				if body, _ := io.ReadAll(r.Body); r.Method == "PUT" && string(body) != "meow" {
+					t.Errorf("body %q", body)
+				}
+				w.Write([]byte(`{"id":"7","name":"n"}`))
+			})
+			for _, drive := range row.drives {
+				ref := onedrive.Ref{DriveID: drive, ID: "A1!7"}
+				_, put := p.client.PutContent(t.Context(), ref, "n", onedrive.Fail, "", 4, strings.NewReader("meow"))
+				_, get := p.client.Item(t.Context(), ref)
+				if !errors.Is(put, row.err) || !errors.Is(get, row.err) {
+					t.Errorf("%s: %v, %v; want %v", drive, put, get, row.err)
+				}
+			}
+			if hits.Load() != row.requests {
+				t.Errorf("%d requests, want %d", hits.Load(), row.requests)
+			}
+		})
 	}
 }
 

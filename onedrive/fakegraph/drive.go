@@ -93,14 +93,14 @@ func kindOf(a *Account) string {
 	return personal
 }
 
-// driveID is the same for an account at each start. Personal ids are hex and one in a few has lost
-// its leading zero (microsoft.md §3.3), work ids begin with b!.
+// driveID is the same for an account at each start. Personal ids are sixteen hex digits, of which the first
+// is a zero that remoteItem leaves out (microsoft.md §3.3), work ids begin with b!.
 func driveID(a *Account) string {
 	sum := sha256.Sum256([]byte("drive " + strings.ToLower(a.Login)))
 	if kindOf(a) == business {
 		return "b!" + base64.RawURLEncoding.EncodeToString(append(sum[:], sum[:16]...))
 	}
-	return strings.TrimPrefix(hex.EncodeToString(sum[:8]), "0")
+	return "0" + hex.EncodeToString(sum[:8])[1:]
 }
 
 // newItemID makes an opaque id. Its shape varies on purpose: clients must not parse it (microsoft.md §3.3).

@@ -156,8 +156,11 @@ func TestASharedFolderIsReachedByItsShortcutOnly(t *testing.T) {
 	m.ask(robin, "GET", "/v1.0/me/drive", nil)
 	short := m.ask(kim, "GET", "/v1.0/me/drive/root:/Robin's%20family%20album", nil)
 	id, driveID := short.text("remoteItem", "id"), short.text("remoteItem", "parentReference", "driveId")
+	lost := "/v1.0/drives/" + driveID + "/items/" + id
+	driveID = "0" + driveID
 	at := "/v1.0/drives/" + driveID + "/items/" + id
 	m.play(t, []row{
+		{name: "the id of its drive as it is told, without the zero", login: kim, path: lost + "/children", status: 404, code: "itemNotFound"},
 		{name: "the target's children", login: kim, path: at + "/children", status: 200, has: "garden.jpg"},
 		{name: "a file put into it", login: kim, method: "PUT", path: at + ":/from-kim.txt:/content", body: []byte("hi"), status: 201},
 		{name: "not for somebody else", login: alex, path: at + "/children", status: 404, code: "itemNotFound"},

@@ -158,8 +158,9 @@ func (c *call) remote(target *item) *wireRemote {
 		ID: target.id, Name: target.name, WebURL: target.webURL(c.base),
 		Created: stamped(target.created), Modified: stamped(target.created),
 		Folder: &wireFolder{ChildCount: 1}, FileSystem: &wireTimes{Created: stamped(target.created), Modified: stamped(target.created)},
-		// The case of drive ids differs from answer to answer (microsoft.md §3.3, OAD#1902).
-		Parent: &wireParent{DriveID: shouted(target.drive.id), DriveType: target.drive.kind, ID: target.parent.id},
+		// The case of drive ids differs from answer to answer, and here the leading zero is lost (microsoft.md
+		// §3.3, OAD#1902, ABR PR#3174).
+		Parent: &wireParent{DriveID: strings.TrimPrefix(shouted(target.drive.id), "0"), DriveType: target.drive.kind, ID: target.parent.id},
 		Shared: map[string]any{"scope": "users", "owner": by(target.drive.owner())},
 	}
 }
