@@ -1,7 +1,9 @@
 package handlers
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"net/http"
 	"strconv"
 	"strings"
@@ -115,7 +117,7 @@ func (h *Handler) apiSubmit(c echo.Context) error {
 // apiBatch serves POST /api/v1/transfers/batch: one bad line spoils no other.
 func (h *Handler) apiBatch(c echo.Context) error {
 	var in struct {
-		Transfers []batchLine `json:"transfers"`
+		Transfers lines `json:"transfers"`
 	}
 	if err := readJSON(c, &in); err != nil {
 		return err
@@ -133,12 +135,11 @@ func (h *Handler) apiBatch(c echo.Context) error {
 	var good []transfer.Request
 	var keys []string
 	var at []int
-	for i := range in.Transfers {
-		line := &in.Transfers[i]
-		if err := atTop(c, line.ConflictBehavior); err != nil {
-			return err
+	for i, text := range in.Transfers {
+		line, err := readLine(c, text)
+		if err == nil {
+			err = line.own(key, i)
 		}
-		lineKey, err := line.key(key, i)
 		if err == nil {
 			err = targets.check(ctx, &line.Request)
 		}
@@ -146,7 +147,7 @@ func (h *Handler) apiBatch(c echo.Context) error {
 			answers[i] = problemOf(err)
 			continue
 		}
-		good, keys, at = append(good, line.Request), append(keys, lineKey), append(at, i)
+		good, keys, at = append(good, line.Request), append(keys, line.IdempotencyKey), append(at, i)
 	}
 	for i, s := range h.o.Store.SubmitBatch(ctx, who, good, keys) {
 		if s.Err != nil {
@@ -159,6 +160,27 @@ func (h *Handler) apiBatch(c echo.Context) error {
 	return c.JSON(http.StatusAccepted, map[string]any{"value": answers})
 }
 
+// lines is an array whose elements are read one by one later, so that one that is wrong spoils no other.
+// What comes after one more than a batch may have is not kept: a body of zeros would be a million lines.
+type lines []json.RawMessage
+
+// UnmarshalJSON takes the array apart.
+func (l *lines) UnmarshalJSON(text []byte) error {
+	*l = nil
+	d := json.NewDecoder(bytes.NewReader(text))
+	if open, err := d.Token(); err != nil || open != json.Delim('[') {
+		return errJSON
+	}
+	for d.More() && len(*l) <= maxLines {
+		var line json.RawMessage
+		if err := d.Decode(&line); err != nil {
+			return err
+		}
+		*l = append(*l, line)
+	}
+	return nil
+}
+
 // batchLine is one transfer of a batch.
 type batchLine struct {
 	transfer.Request
@@ -167,16 +189,23 @@ type batchLine struct {
 	IdempotencyKey string `json:"idempotencyKey"`
 }
 
-// key is the line's own key, or the batch's with the line's number. The space keeps the latter
-// apart from every key that a request can bring.
-func (l *batchLine) key(batch string, i int) (string, error) {
-	switch {
-	case l.IdempotencyKey != "":
-		return l.IdempotencyKey, checkKey(l.IdempotencyKey)
-	case batch == "":
-		return "", nil
+// readLine reads one line of a batch. What a panel may not do is refused for the line alone.
+func readLine(c echo.Context, text json.RawMessage) (*batchLine, error) {
+	var l *batchLine
+	if err := json.Unmarshal(text, &l); err != nil || l == nil {
+		return nil, &apiError{code: "invalidRequest", cause: errJSON}
 	}
-	return batch + " " + strconv.Itoa(i), nil
+	return l, atTop(c, l.ConflictBehavior)
+}
+
+// own gives the line a key where the batch has one: that with the line's number. The space keeps it
+// apart from every key that a request can bring.
+func (l *batchLine) own(batch string, i int) error {
+	if l.IdempotencyKey == "" && batch != "" {
+		l.IdempotencyKey = batch + " " + strconv.Itoa(i)
+		return nil
+	}
+	return checkKey(l.IdempotencyKey)
 }
 
 // idempotencyKey is the request's key. The same key is the same transfer.

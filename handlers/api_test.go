@@ -134,6 +134,28 @@ func TestABatchAnswersLineByLine(t *testing.T) {
 	}
 }
 
+// A line that cannot even be read is refused in its place.
+func TestAnIllTypedLineSpoilsNoOther(t *testing.T) {
+	s := setup(t)
+	b := s.signIn(robin)
+	good := `{"sourceUrl":"` + s.sample("meadow.jpg") + `"}`
+	for name, line := range map[string]string{
+		"a number for an address": `{"sourceUrl":7}`, "a text for a size": `{"sourceUrl":"https://a.example/","size":"9"}`, "a broken size": `{"size":1.5}`,
+		"a number": `7`, "a text": `"https://a.example/"`, "an array": `[` + good + `]`, "null": ` null `, "a number for a key": `{"idempotencyKey":1}`,
+	} {
+		body := `{"transfers": [ ` + line + ` , ` + good + ` ]}`
+		got := b.do("POST", "/api/v1/transfers/batch", body, http.Header{"Content-Type": {"application/json"}}).want(202).json()["value"].([]any)
+		if len(got) != 2 || got[0].(map[string]any)["code"] != "invalidRequest" || got[1].(map[string]any)["state"] == nil {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	for _, body := range []string{`{"transfers":{}}`, `{"transfers":null}`, `{"transfers":[1,]}`, `{"transfers":[1 2]}`, `{"transfers":[`, `[]`, `7`} {
+		if code := b.do("POST", "/api/v1/transfers/batch", body, http.Header{"Content-Type": {"application/json"}}).want(400).code(); code != "invalidRequest" {
+			t.Errorf("%s: %s", body, code)
+		}
+	}
+}
+
 // A line that brings a key of its own is the same transfer in another batch, in another place, and alone.
 func TestALineOfABatchCanHaveItsOwnKey(t *testing.T) {
 	s := setup(t)

@@ -327,7 +327,12 @@ func TestAPanelDestroysNothing(t *testing.T) {
 			try("POST", "/auth/panel", "c="+p.challenge, form, 401)
 			try("POST", "/transfers", url.Values{"urls": {s.sample("meadow.jpg")}, "conflict": {"replace"}}.Encode(), form, 403)
 			try("POST", "/api/v1/transfers", string(replace), json, 403)
-			try("POST", "/api/v1/transfers/batch", `{"transfers":[`+string(replace)+`]}`, json, 403)
+			h := head.Clone()
+			h.Set("Content-Type", json)
+			batch := frame.do("POST", "/api/v1/transfers/batch", `{"transfers":[`+string(replace)+`]}`, h).want(202).json()["value"].([]any)
+			if code := batch[0].(map[string]any)["code"]; code != "notInFrame" {
+				t.Errorf("a line of a batch that replaces a file: %v", batch[0])
+			}
 		})
 	}
 	if state := b.get("/api/v1/transfers/" + id).json()["state"]; state != "completed" {

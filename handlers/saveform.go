@@ -25,6 +25,7 @@ const maxLines = 1000
 // order is the save form as it was sent.
 type order struct {
 	key      string
+	field    string // as it was sent
 	lines    []line
 	name     string
 	conflict onedrive.ConflictBehavior
@@ -48,10 +49,10 @@ func readOrder(c echo.Context) (order, error) {
 	o := order{
 		key: cut(form.Get("key"), 64), name: strings.TrimSpace(form.Get("name")), folder: form.Get("folder"),
 		conflict: onedrive.ConflictBehavior(form.Get("conflict")), back: auth.LocalPath(form.Get("return")),
-		lines: splitLines(form.Get("urls")),
+		field: form.Get("urls"), lines: splitLines(form.Get("urls")),
 	}
 	if again := form.Get("again"); again != "" {
-		o.lines, o.again, o.key = []line{{1, again}}, true, ""
+		o.field, o.lines, o.again, o.key = again, []line{{1, again}}, true, ""
 	}
 	if len(o.lines) > 1 {
 		o.name = ""
@@ -59,12 +60,17 @@ func readOrder(c echo.Context) (order, error) {
 	return o, nil
 }
 
-// splitLines takes the field apart, leaving out empty lines but counting them.
-func splitLines(text string) []line {
-	var lines []line
-	for i, s := range strings.Split(strings.ReplaceAll(text, "\r\n", "\n"), "\n") {
+// splitLines takes the field apart, leaving out empty lines but counting them. It ends after one more
+// than a form may have.
+func splitLines(text string) (lines []line) {
+	number := 0
+	for s := range strings.SplitSeq(text, "\n") {
+		number++
 		if s = strings.TrimSpace(s); s != "" {
-			lines = append(lines, line{i + 1, s})
+			lines = append(lines, line{number, s})
+		}
+		if len(lines) > maxLines {
+			break
 		}
 	}
 	return lines
@@ -90,7 +96,7 @@ func (h *Handler) submitForm(c echo.Context) error {
 		form.Conflict = string(o.conflict)
 	}
 	if n := o.problem(); n != nil {
-		form.FieldBad, form.Text, form.Name = n, o.text(nil), o.name
+		form.FieldBad, form.Text, form.Name = n, o.field, o.name
 		return h.formAgain(c, form)
 	}
 	folder, seen, err := h.folderOfOrder(ctx, who, o.folder)
@@ -99,7 +105,7 @@ func (h *Handler) submitForm(c echo.Context) error {
 		if !known {
 			return err
 		}
-		form.FolderBad, form.Text, form.Name = w, o.text(nil), o.name
+		form.FolderBad, form.Text, form.Name = w, o.field, o.name
 		return h.formAgain(c, form)
 	}
 	o.blind = !seen
@@ -121,11 +127,11 @@ func (o order) problem() *views.Notice {
 	return nil
 }
 
-// text is the field's content again: all lines, or those of the given numbers.
+// text is the field's lines of the given numbers.
 func (o order) text(numbers []int) string {
 	var keep []string
 	for _, l := range o.lines {
-		if numbers == nil || slices.Contains(numbers, l.number) {
+		if slices.Contains(numbers, l.number) {
 			keep = append(keep, l.text)
 		}
 	}
