@@ -5,6 +5,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"skylift/onedrive"
+	"skylift/onedrive/fakegraph"
 )
 
 func TestAPISavesAURLAndSaysWhatBecameOfIt(t *testing.T) {
@@ -247,6 +250,39 @@ func TestFoldersAreListedMadeAndFound(t *testing.T) {
 		t.Errorf("crumbs = %v", way)
 	}
 	b.get("/api/v1/folders?id=nope").want(404)
+}
+
+// What Graph refuses is the client's to mend, or OneDrive's: never a fault of Skylift.
+func TestARefusalOfGraphIsNoFaultOfOurs(t *testing.T) {
+	s := setup(t)
+	b := s.signIn(robin)
+	s.microsoft.PutFile(robin, "/a.txt", []byte("a file"))
+	file := must(s.microsoft.Client(t, robin).Child(t.Context(), onedrive.Ref{}, "a.txt"))(t)
+	if got := b.json("POST", "/api/v1/folders", map[string]string{"name": "Inner", "parentId": file.ID}); got.status/100 != 4 || got.code() == "internal" {
+		t.Errorf("a folder in a file: %d %s", got.status, got.body)
+	}
+	for _, tt := range []struct {
+		fault  fakegraph.Fault
+		status int
+		code   string
+	}{
+		{fakegraph.Fault{Status: 400, Code: "invalidRequest"}, 422, "invalidRequest"},
+		{fakegraph.Fault{Status: 409, Code: "somethingNew"}, 422, "invalidRequest"},
+		{fakegraph.Fault{Status: 507, Code: "quotaLimitReached"}, 422, "quotaLimitReached"},
+		{fakegraph.Fault{Status: 423, Code: "resourceLocked"}, 423, "resourceLocked"},
+		{fakegraph.Fault{Status: 405, Code: "notSupported"}, 422, "notSupported"},
+		{fakegraph.Fault{Status: 413}, 422, "fileTooLarge"},
+		{fakegraph.Fault{Status: 302}, 502, "oneDriveDown"},
+		{fakegraph.Fault{Status: 500}, 502, "oneDriveDown"},
+	} {
+		tt.fault.Phase = fakegraph.PhaseGraph
+		s.microsoft.Faults().Add(tt.fault)
+		got := b.json("POST", "/api/v1/folders", map[string]string{"name": "Made"})
+		if got.status != tt.status || got.code() != tt.code || got.json()["title"] == "" {
+			t.Errorf("%d %s: %d %s", tt.fault.Status, tt.fault.Code, got.status, got.body)
+		}
+		s.microsoft.Faults().Clear()
+	}
 }
 
 func TestMeSaysWhoAndWhichDrive(t *testing.T) {

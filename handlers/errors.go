@@ -82,6 +82,7 @@ var requests = map[string]words{
 	"nameInvalid":        {422, "OneDrive does not take this name.", "Nothing was created.", "Leave out \" * : < > ? / \\ | and dots at the end."},
 	"tooManyDevices":     {422, "There are as many keys as one person may have.", "No key was made.", "Revoke one first."},
 	"idempotencyKey":     {400, "This Idempotency-Key cannot be used.", "Nothing was changed.", "Send 1 to 200 visible characters without spaces."},
+	"resourceLocked":     {423, "It is locked in OneDrive.", "Nothing was changed.", "Close it where it is open, then try again."},
 	"oneDriveBusy":       {503, "OneDrive asked for a pause.", "", "Try again in a minute."},
 	"oneDriveDown":       {502, "OneDrive could not be reached.", "", "Try again in a minute."},
 	"folderNotFound":     {404, "This folder does not exist any more.", "Nothing was saved.", "Choose another folder."},
@@ -212,6 +213,8 @@ func judge(err error) (code string, w words) {
 		return code, words{404, "There is no such transfer.", "", "Perhaps it was taken off the list, or it belongs to another account."}
 	case errors.Is(err, onedrive.ErrBadCursor):
 		return code, words{400, "The list cannot be gone on with from here.", "Nothing was changed.", "Open the folder again from its first page."}
+	case errors.Is(err, onedrive.ErrRefused):
+		return code, words{422, "OneDrive refused this.", "Nothing was changed.", "Try another folder or another name."}
 	}
 	w, ok := requests[code]
 	if !ok {
@@ -279,8 +282,15 @@ var kinds = []struct {
 	{onedrive.ErrBadName, "nameInvalid"},
 	{onedrive.ErrNameExists, "nameAlreadyExists"},
 	{onedrive.ErrModified, "resourceModified"},
+	{onedrive.ErrQuota, "quotaLimitReached"},
+	{onedrive.ErrLocked, "resourceLocked"},
+	{onedrive.ErrNotSupported, "notSupported"},
+	{onedrive.ErrTooLarge, "fileTooLarge"},
+	{onedrive.ErrMalware, "malwareDetected"},
+	{onedrive.ErrRefused, "invalidRequest"},
 	{onedrive.ErrThrottled, "oneDriveBusy"},
 	{onedrive.ErrUnavailable, "oneDriveDown"},
+	{onedrive.ErrForeignHost, "oneDriveDown"},
 }
 
 func codeOfStatus(status int) string {
