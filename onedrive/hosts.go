@@ -31,20 +31,53 @@ type hostList struct {
 
 // newHostList adds the operator's hosts: "host", ".suffix" or "host:port".
 func newHostList(graph *url.URL, extra []string) (hostList, error) {
-	l := hostList{names: append([]string{strings.ToLower(graph.Hostname())}, microsoftHosts...), exempt: []string{hostPort(graph)}}
+	l := hostList{names: append([]string{strings.ToLower(graph.Hostname())}, microsoftHosts...), exempt: spellings(graph)}
 	for _, entry := range extra {
-		entry = strings.ToLower(strings.TrimPrefix(strings.TrimSpace(entry), "*"))
-		u, err := url.Parse("https://" + strings.TrimPrefix(entry, "."))
+		name, u, err := parseHost(entry)
 		switch {
-		case err != nil || u.Hostname() == "" || u.Host != strings.TrimPrefix(entry, "."):
-			return hostList{}, fmt.Errorf("onedrive: %q is no host, .suffix or host:port", entry)
+		case err != nil:
+			return hostList{}, fmt.Errorf("onedrive: %w", err)
 		case u.Port() != "":
 			l.exempt = append(l.exempt, hostPort(u))
 		default:
-			l.names = append(l.names, entry)
+			l.names = append(l.names, name)
 		}
 	}
 	return l, nil
+}
+
+// CheckHost says what is wrong with an entry of Config.Hosts.
+func CheckHost(entry string) error {
+	_, _, err := parseHost(entry)
+	return err
+}
+
+// parseHost reads an entry, in lower case and without a star in front, and as an address.
+func parseHost(entry string) (name string, u *url.URL, err error) {
+	name = strings.ToLower(strings.TrimPrefix(strings.TrimSpace(entry), "*"))
+	host := strings.TrimPrefix(name, ".")
+	u, err = url.Parse("https://" + host)
+	if err != nil || u.Hostname() == "" || u.Host != host {
+		return "", nil, fmt.Errorf("%q is no host, .suffix or host:port", entry)
+	}
+	return name, u, nil
+}
+
+// loopbacks are the names of this machine for itself.
+var loopbacks = []string{"localhost", "127.0.0.1", "::1"}
+
+// spellings are the host:port of Graph itself; on this machine in all its spellings: a stand-in at localhost
+// gives upload and monitor addresses out at 127.0.0.1, as Microsoft gives them out under another name.
+func spellings(graph *url.URL) (all []string) {
+	at := hostPort(graph)
+	host, port, _ := net.SplitHostPort(at)
+	if !slices.Contains(loopbacks, host) {
+		return []string{at}
+	}
+	for _, name := range loopbacks {
+		all = append(all, net.JoinHostPort(name, port))
+	}
+	return all
 }
 
 // hostPort is the URL's host:port, in lower case, with the scheme's own port when none is said.

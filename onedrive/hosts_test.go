@@ -66,6 +66,30 @@ func TestSecretURLsMayPointToMicrosoftOnly(t *testing.T) {
 	}
 }
 
+// On this machine Graph has more than one name; elsewhere, and at other ports, it has one.
+func TestAGraphOnThisMachineIsItselfByAnyOfItsNames(t *testing.T) {
+	for graph, rows := range map[string]map[string]bool{
+		"http://localhost:18080": {"http://localhost:18080/x": true, "http://127.0.0.1:18080/x": true, "http://[::1]:18080/x": true, "http://127.0.0.1:18081/x": false, "http://127.0.0.2:18080/x": false, "http://[::ffff:7f00:1]:18080/x": false},
+		"http://127.0.0.1:18080": {"http://localhost:18080/x": true, "http://127.0.0.1/x": false},
+		"http://[::1]:18080":     {"http://127.0.0.1:18080/x": true},
+		"http://a.example:18080": {"http://localhost:18080/x": false, "http://127.0.0.1:18080/x": false},
+	} {
+		var reached bool
+		g, err := onedrive.New(onedrive.Config{GraphURL: graph + "/v1.0",
+			Bare: &http.Client{Transport: roundTripper(func(*http.Request) (*http.Response, error) { reached = true; return nil, errReached })}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for address, want := range rows {
+			reached = false
+			_, err := g.Client(fixedToken).MonitorStatus(t.Context(), onedrive.SecretURL(address))
+			if reached != want {
+				t.Errorf("%s of %s reached: %v, want %v (%v)", address, graph, reached, want, err)
+			}
+		}
+	}
+}
+
 var errReached = errors.New("reached")
 
 type roundTripper func(*http.Request) (*http.Response, error)
