@@ -115,11 +115,11 @@ func (a *app) build(ctx context.Context) (err error) {
 	a.source = transfer.NewSource(transfer.SourceOptions{Allow: a.AllowSources, MaxBytes: int64(a.MaxBytes)})
 	a.node, err = natsd.Start(natsd.Options{Dir: a.Data, URL: a.NATS, Replicas: a.NATSReplicas, Log: a.log})
 	if err != nil {
-		return fmt.Errorf("start the store: %w", err)
+		return fmt.Errorf("%s: start the store: %w", a.kept(), err)
 	}
 	keys, err := a.keyring(ctx)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", a.kept(), err)
 	}
 	if demo {
 		a.microsoft = fakegraph.New(fakegraph.Options{
@@ -132,13 +132,21 @@ func (a *app) build(ctx context.Context) (err error) {
 	}
 	parts, err := a.signIn(ctx, keys)
 	if err != nil {
-		return fmt.Errorf("open the sign-in store: %w", err)
+		return fmt.Errorf("%s: open the sign-in store: %w", a.kept(), err)
 	}
 	if err := a.saving(ctx, keys, parts); err != nil {
-		return err
+		return fmt.Errorf("%s: %w", a.kept(), err)
 	}
 	a.web = handlers.New(*parts)
 	return nil
+}
+
+// kept is the setting that says where everything is kept.
+func (a *app) kept() string {
+	if a.NATS != "" {
+		return prefix + "NATS"
+	}
+	return prefix + "DATA"
 }
 
 // useStandIn points everything at the stand-in that is mounted beside the pages.
@@ -148,9 +156,6 @@ func (a *app) useStandIn() {
 	a.LoginURL, a.GraphURL = a.URL+"/demo", a.URL+"/demo/v1.0"
 	a.MicrosoftHosts = append(a.MicrosoftHosts, withPort(host, a.secure()))
 	a.AllowSources = append(a.AllowSources, withPort(host, a.secure()))
-	if a.apart() {
-		a.MicrosoftHosts = append(a.MicrosoftHosts, strings.Replace(host, "localhost", "127.0.0.1", 1))
-	}
 }
 
 // apart reports whether the stand-in can give upload and monitor addresses out under a name other

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -10,6 +11,8 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -258,6 +261,45 @@ func TestATakenAddressSaysWhatToDo(t *testing.T) {
 	err = run(t.Context(), []string{"-listen", taken.Addr().String(), "-data", natsd.Memory, "-metrics", ""}, nil, io.Discard, io.Discard)
 	if err == nil || !strings.Contains(err.Error(), "choose another address") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// What keeps the store from opening is told by the name of the setting to mend, before anything is announced.
+func TestAStoreThatDoesNotOpenNamesItsSetting(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "data")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, args := range map[string][]string{"DATA": {"-data", file}, "NATS": {"-nats", "nats://127.0.0.1:1"}} {
+		var out strings.Builder
+		err := run(t.Context(), append(args, "-listen", "localhost:0", "-metrics", ""), nil, &out, io.Discard)
+		if err == nil || !strings.Contains(err.Error(), prefix+name+":") || out.Len() > 0 {
+			t.Errorf("%s: error %v after %q", name, err, out.String())
+		}
+	}
+}
+
+// A Skylift can be pointed at another one's demo: what that gives out at 127.0.0.1 is the Graph at localhost.
+func TestALiveSkyliftWorksWithTheDemoOfAnother(t *testing.T) {
+	demo := start(t, natsd.Memory)
+	live := start(t, natsd.Memory, "-client-id", "app", "-client-secret", "secret", "-login-url", demo.url+"/demo", "-graph-url", demo.url+"/demo/v1.0",
+		"-allow-sources", strings.TrimPrefix(demo.url, "http://"))
+	c := live.signIn(t, "robin@demo.example")
+	large := c.post(t, "/api/v1/transfers", `{"route":"upload","name":"large.bin"}`)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPut, live.url+"/api/v1/transfers/"+large.ID+"/content", bytes.NewReader(make([]byte, 5<<20)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := c.http.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	fetched := c.post(t, "/api/v1/transfers", `{"sourceUrl":"`+demo.url+`/demo/samples/meadow.jpg"}`)
+	for id, got := range c.follow(t, large.ID, fetched.ID) {
+		if got.State != "completed" {
+			t.Errorf("%s ended as %+v, want completed", id, got)
+		}
 	}
 }
 

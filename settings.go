@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"net/url"
@@ -21,6 +22,7 @@ import (
 	"github.com/caarlos0/env/v11"
 
 	"skylift/auth"
+	"skylift/onedrive"
 )
 
 // settings are what an operator can choose: each an environment variable with the prefix
@@ -76,7 +78,7 @@ func (s *settings) loopback() bool {
 
 // readSettings takes the settings from flags, then the environment, then SKYLIFT_…_FILE for
 // secrets, then the defaults, and reports all that is wrong with them in one error. It returns
-// flag.ErrHelp when only the table was asked for.
+// flag.ErrHelp when only the table was asked for, which it prints on out.
 func readSettings(args, environ []string, out io.Writer) (*settings, error) {
 	s := &settings{set: map[string]bool{}}
 	vars := map[string]string{}
@@ -85,10 +87,13 @@ func readSettings(args, environ []string, out io.Writer) (*settings, error) {
 			vars[k] = v
 		}
 	}
-	if err := s.readFlags(args, vars, out); err != nil {
-		return nil, err
+	flags, problems := readFlags(args)
+	if flags == nil {
+		usage(out)
+		return nil, flag.ErrHelp
 	}
-	problems := s.readFiles(vars)
+	override(vars, flags)
+	problems = append(problems, s.readFiles(vars)...)
 	if v, ok := vars[prefix+"METRICS"]; ok && v == "" {
 		vars[prefix+"METRICS"] = off
 	}
@@ -124,36 +129,70 @@ func variable(f reflect.StructField) string {
 	return name
 }
 
-// readFlags puts each flag into vars under its variable's name, over what the environment says.
-func (s *settings) readFlags(args []string, vars map[string]string, out io.Writer) error {
+// readFlags gives the flags by their variables' names, and all that is wrong with them. The flags are nil
+// when the table is asked for.
+func readFlags(args []string) (flags map[string]string, problems []string) {
+	flags = map[string]string{}
 	fs := flag.NewFlagSet("skylift", flag.ContinueOnError)
-	fs.SetOutput(out)
-	fs.Usage = func() { usage(out) }
-	for _, f := range fields() {
-		name := variable(f)
-		fs.Func(strings.ReplaceAll(strings.ToLower(name), "_", "-"), f.Tag.Get("help"), func(v string) error {
-			vars[prefix+name] = v
+	fs.SetOutput(io.Discard)
+	for _, name := range names() {
+		fs.Func(strings.ReplaceAll(strings.ToLower(name), "_", "-"), "", func(v string) error {
+			flags[prefix+name] = v
 			return nil
 		})
 	}
-	if err := fs.Parse(args); err != nil {
-		return err
+	for len(args) > 0 { // the package stops at what it does not know
+		err := fs.Parse(args)
+		switch args = fs.Args(); {
+		case errors.Is(err, flag.ErrHelp):
+			return nil, nil
+		case err != nil:
+			problems = append(problems, err.Error())
+		case len(args) > 0:
+			problems = append(problems, fmt.Sprintf("unexpected argument %q; skylift -h lists the settings", args[0]))
+			args = args[1:]
+		}
 	}
-	if fs.NArg() > 0 {
-		return fmt.Errorf("unexpected argument %q; skylift -h lists the settings", fs.Arg(0))
+	return flags, problems
+}
+
+// names are those of all variables, without the prefix; a secret has one more, for its file.
+func names() (list []string) {
+	for _, f := range fields() {
+		list = append(list, variable(f))
+		if f.Tag.Get("secret") != "" {
+			list = append(list, variable(f)+fileSuffix)
+		}
 	}
-	return nil
+	return list
+}
+
+const fileSuffix = "_FILE"
+
+// override puts the flags over what the environment says. A secret's flag stands for the file as well, and
+// the other way round.
+func override(vars, flags map[string]string) {
+	for _, f := range fields() {
+		name := prefix + variable(f)
+		_, plain := flags[name]
+		_, file := flags[name+fileSuffix]
+		if f.Tag.Get("secret") != "" && (plain || file) {
+			delete(vars, name)
+			delete(vars, name+fileSuffix)
+		}
+	}
+	maps.Copy(vars, flags)
 }
 
 // readFiles fills secrets from SKYLIFT_…_FILE.
 func (s *settings) readFiles(vars map[string]string) (problems []string) {
 	for _, f := range fields() {
 		name := prefix + variable(f)
-		path, ok := vars[name+"_FILE"]
+		path, ok := vars[name+fileSuffix]
 		if f.Tag.Get("secret") == "" || !ok {
 			continue
 		}
-		delete(vars, name+"_FILE")
+		delete(vars, name+fileSuffix)
 		if vars[name] != "" {
 			problems = append(problems, name+" and "+name+"_FILE are both set: keep one")
 			continue
@@ -235,8 +274,21 @@ func (s *settings) problems() (found []string) {
 			wrong(name, "must be more than zero")
 		}
 	}
-	if s.NATSReplicas < 0 || s.NATSReplicas > 5 {
+	switch {
+	case s.NATSReplicas < 0 || s.NATSReplicas > 5:
 		wrong("NATS_REPLICAS", "must be 1 to 5")
+	case s.NATS == "" && s.NATSReplicas > 1:
+		wrong("NATS_REPLICAS", "more than 1 needs a cluster: name it in %sNATS", prefix)
+	}
+	for i, address := range strings.Split(s.NATS, ",") {
+		if s.NATS != "" && !isNATS(address) {
+			wrong("NATS", "address %d is not one such as nats://n1:4222", i+1) // and not what it is: it can hold a password
+		}
+	}
+	for _, host := range s.MicrosoftHosts {
+		if err := onedrive.CheckHost(host); err != nil {
+			wrong("MICROSOFT_HOSTS", "%v", err)
+		}
 	}
 	for _, hp := range s.AllowSources {
 		if _, port, err := net.SplitHostPort(hp); err != nil || !isPort(port) {
@@ -277,6 +329,16 @@ func isBase(v string, withPath bool) bool {
 		u.RawQuery == "" && u.Fragment == "" && (withPath || u.Path == "")
 }
 
+// isNATS reports whether v is the address of a NATS server, as its client takes it.
+func isNATS(v string) bool {
+	v = strings.TrimSpace(v)
+	if !strings.Contains(v, "://") {
+		v = "nats://" + v
+	}
+	u, err := url.Parse(v)
+	return err == nil && slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) && u.Hostname() != ""
+}
+
 func isOrigin(v string) bool {
 	u, err := url.Parse(v)
 	return err == nil && u.Host != "" && u.User == nil && v == u.Scheme+"://"+u.Host
@@ -286,7 +348,7 @@ func isOrigin(v string) bool {
 func usage(out io.Writer) {
 	fmt.Fprint(out, "Skylift saves pictures and files from the web into OneDrive.\n\n"+
 		"Each setting is an environment variable and a flag (SKYLIFT_LISTEN is -listen); none is needed to run.\n"+
-		"Secrets can also be read from a file: SKYLIFT_CLIENT_SECRET_FILE, SKYLIFT_KEYS_FILE.\n\n")
+		"Secrets can also be read from a file: SKYLIFT_CLIENT_SECRET_FILE, SKYLIFT_KEYS_FILE (-client-secret-file, -keys-file).\n\n")
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, f := range fields() {
 		fmt.Fprintf(w, "  %s%s\t%s\t%s\n", prefix, variable(f), f.Tag.Get("envDefault"), f.Tag.Get("help"))

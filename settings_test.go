@@ -30,6 +30,14 @@ func TestSettings(t *testing.T) {
 		{"a secret comes from a file", nil, []string{"SKYLIFT_CLIENT_ID=id", "SKYLIFT_CLIENT_SECRET_FILE=" + secret}, func(s *settings) bool {
 			return !s.demo() && s.ClientSecret == "s3cret"
 		}},
+		{"a secret's flag wins over the file that the environment names", []string{"-client-secret", "flag", "-client-id", "id"}, []string{"SKYLIFT_CLIENT_SECRET_FILE=/nowhere"}, func(s *settings) bool {
+			return s.ClientSecret == "flag"
+		}},
+		{"the flag of a secret's file wins over the secret of the environment", []string{"-client-secret-file", secret, "-client-id", "id"}, []string{"SKYLIFT_CLIENT_SECRET=env"}, func(s *settings) bool {
+			return s.ClientSecret == "s3cret"
+		}},
+		{"hosts as the client of OneDrive takes them", nil, []string{"SKYLIFT_MICROSOFT_HOSTS=a.example,*.b.example,.c.example,d.example:8443"}, func(s *settings) bool { return len(s.MicrosoftHosts) == 4 }},
+		{"a cluster", nil, []string{"SKYLIFT_NATS=nats://u:p@n1:4222, n2:4222,tls://n3", "SKYLIFT_NATS_REPLICAS=3"}, func(s *settings) bool { return s.NATSReplicas == 3 }},
 		{"empty metrics is off", nil, []string{"SKYLIFT_METRICS="}, func(s *settings) bool { return s.Metrics == off }},
 		{"lists split at commas", nil, []string{"SKYLIFT_ALLOW_SOURCES=localhost:1,[::1]:2"}, func(s *settings) bool { return len(s.AllowSources) == 2 }},
 		{"sizes as people write them", nil, []string{"SKYLIFT_MAX_BYTES=1.5MB"}, func(s *settings) bool { return s.MaxBytes == 1500000 }},
@@ -50,17 +58,30 @@ func TestSettings(t *testing.T) {
 }
 
 func TestAllProblemsAreReportedAtOnce(t *testing.T) {
-	_, err := readSettings(nil, []string{
+	_, err := readSettings([]string{"-nonsense=1", "stray", "-native-stall=0s", "-tenant"}, []string{
 		"SKYLIFT_LISTEN=8080", "SKYLIFT_URL=skylift.example", "SKYLIFT_CLIENT_ID=id", "SKYLIFT_TENANT=mars", "SKYLIFT_NATIVE=perhaps",
-		"SKYLIFT_NATIVE_STALL=0s", "SKYLIFT_ALLOW_SOURCES=localhost", "SKYLIFT_EMBED_ORIGINS=intranet", "SKYLIFT_TRUSTED_PROXIES=proxy",
+		"SKYLIFT_MICROSOFT_HOSTS=a.example,https://b.example", "SKYLIFT_NATS_REPLICAS=3", "SKYLIFT_LISTEN_FILE=x",
+		"SKYLIFT_ALLOW_SOURCES=localhost", "SKYLIFT_EMBED_ORIGINS=intranet", "SKYLIFT_TRUSTED_PROXIES=proxy",
 		"SKYLIFT_KEYS=short", "SKYLIFT_METRICS=no", "SKYLIFT_LISTENN=x",
 	}, io.Discard)
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, name := range []string{"LISTEN:", "URL:", "CLIENT_ID:", "TENANT:", "NATIVE:", "NATIVE_STALL:", "ALLOW_SOURCES:", "EMBED_ORIGINS:", "TRUSTED_PROXIES:", "KEYS:", "METRICS:", "LISTENN:"} {
+	for _, name := range []string{"LISTEN:", "URL:", "CLIENT_ID:", "TENANT:", "NATIVE:", "NATIVE_STALL:", "ALLOW_SOURCES:", "EMBED_ORIGINS:", "TRUSTED_PROXIES:", "KEYS:", "METRICS:", "LISTENN:",
+		"MICROSOFT_HOSTS:", "NATS_REPLICAS:", "LISTEN_FILE:"} {
 		if !strings.Contains(err.Error(), prefix+name) {
 			t.Errorf("%s%s is not in %v", prefix, name, err)
+		}
+	}
+	for _, flag := range []string{"-nonsense", `"stray"`, "-tenant"} {
+		if !strings.Contains(err.Error(), flag) {
+			t.Errorf("%s is not in %v", flag, err)
+		}
+	}
+	for _, nats := range []string{"http://n1:4222", "nats://u:secret@n1:port", "nats://", "nats://n1:4222,,"} {
+		_, err := readSettings(nil, []string{"SKYLIFT_NATS=" + nats}, io.Discard)
+		if err == nil || !strings.Contains(err.Error(), prefix+"NATS:") || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v", nats, err)
 		}
 	}
 	_, err = readSettings(nil, []string{"SKYLIFT_MAX_BYTES=lots", "SKYLIFT_NATIVE_STALL=soon", "SKYLIFT_LOG=loud", "SKYLIFT_LISTEN=8080", "SKYLIFT_NATIVE=perhaps"}, io.Discard)
@@ -76,7 +97,10 @@ func TestAllProblemsAreReportedAtOnce(t *testing.T) {
 
 func TestHelpPrintsEverySetting(t *testing.T) {
 	var out strings.Builder
-	if _, err := readSettings([]string{"-h"}, nil, &out); !errors.Is(err, flag.ErrHelp) {
+	if _, err := readSettings([]string{"-nonsense"}, nil, &out); err == nil || out.Len() > 0 {
+		t.Errorf("an error, %v, prints %q beside it", err, out.String())
+	}
+	if _, err := readSettings([]string{"-nonsense", "-h"}, nil, &out); !errors.Is(err, flag.ErrHelp) {
 		t.Fatalf("got error %v, want flag.ErrHelp", err)
 	}
 	for _, f := range fields() {
