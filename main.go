@@ -69,10 +69,11 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		return fmt.Errorf("%sLISTEN: %w", prefix, err)
 	}
 	defer ln.Close()
+	listening := publicHost(s.Listen, ln.Addr())
 	if s.URL == "" {
-		s.URL = "http://" + publicHost(s.Listen, ln.Addr())
+		s.URL = "http://" + listening
 	}
-	a := &app{settings: s, log: newLog(stderr, s.Log), registry: prometheus.NewRegistry()}
+	a := &app{settings: s, listening: listening, log: newLog(stderr, s.Log), registry: prometheus.NewRegistry()}
 	a.meters = newMeters(a.registry)
 	metrics, err := a.listenMetrics()
 	if err != nil {
@@ -92,9 +93,10 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 // app is the running program's parts.
 type app struct {
 	*settings
-	log      *slog.Logger
-	registry *prometheus.Registry
-	meters   *meters
+	listening string // host and port of the listener
+	log       *slog.Logger
+	registry  *prometheus.Registry
+	meters    *meters
 
 	node      *natsd.Node
 	microsoft *fakegraph.Server // nil unless this is the demo
@@ -271,6 +273,9 @@ func (a *app) ready(context.Context) error {
 // announce tells whoever started the program where to go.
 func (a *app) announce(out io.Writer) {
 	fmt.Fprintf(out, "Skylift is at %s\n", a.URL)
+	if a.URL != "http://"+a.listening {
+		fmt.Fprintf(out, "It listens on %s\n", a.listening)
+	}
 	if a.microsoft != nil {
 		fmt.Fprintf(out, "This is a demo: Microsoft is played by a built-in stand-in, nothing reaches a real OneDrive.\n"+
 			"Its drives are at %[1]s/demo/drive, its dials for faults at %[1]s/demo/control.\n", a.URL)

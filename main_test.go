@@ -252,6 +252,28 @@ func TestATakenMetricsAddressIsFoundBeforeAnythingIsAnnounced(t *testing.T) {
 	}
 }
 
+// With a public address of its own the port that was picked would be printed nowhere.
+func TestBothAddressesAreTold(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	out, in := io.Pipe()
+	done := make(chan error, 1)
+	go func() { // ends with ctx
+		done <- run(ctx, []string{"-listen", "localhost:0", "-url", "https://skylift.example", "-data", natsd.Memory, "-metrics", ""}, nil, in, io.Discard)
+		in.Close()
+	}()
+	var said strings.Builder
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		said.WriteString(lines.Text() + "\n")
+		if strings.HasPrefix(lines.Text(), "Press") {
+			cancel()
+		}
+	}
+	if err := <-done; err != nil || !regexp.MustCompile(`(?m)^Skylift is at https://skylift.example\nIt listens on localhost:[1-9]\d*$`).MatchString(said.String()) {
+		t.Errorf("%v: %s", err, said.String())
+	}
+}
+
 func TestATakenAddressSaysWhatToDo(t *testing.T) {
 	taken, err := net.Listen("tcp", "localhost:0")
 	if err != nil {
