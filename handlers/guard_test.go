@@ -2,6 +2,7 @@ package handlers_test
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -104,6 +105,19 @@ func TestPagesOfOtherSitesCannotAct(t *testing.T) {
 	}
 	if n := len(b.get("/").page().all("transfer")); n != 0 {
 		t.Errorf("%d transfers were started", n)
+	}
+}
+
+// Behind a proxy that changes Host, our own pages in a browser that sends no Sec-Fetch-Site are known by the
+// public address.
+func TestOurOwnPagesActWhateverTheProxyCallsUs(t *testing.T) {
+	s := setup(t, func(o *handlers.Options) { o.URL = &url.URL{Scheme: "https", Host: "Skylift.Example:443"} })
+	b := s.signIn(robin)
+	for origin, want := range map[string]int{
+		"https://skylift.example": 202, s.url: 202, "http://skylift.example": 403, "https://skylift.example:8443": 403,
+		"https://evil.example": 403, "https://skylift.example.evil.example": 403, "null": 403,
+	} {
+		b.do("POST", "/api/v1/transfers/retry-failed", "", http.Header{"Origin": {origin}}).want(want)
 	}
 }
 

@@ -21,6 +21,9 @@ const cspReports = "/csp-report"
 // its cookies (see identify), and an extension without host permission looks like another site.
 func (h *Handler) crossOrigin(next http.Handler) http.Handler {
 	protection := http.NewCrossOriginProtection()
+	if origin := h.publicOrigin(); origin != "" { // a proxy may have changed Host, which else says what our origin is
+		_ = protection.AddTrustedOrigin(origin) // it is one: the address comes from the settings
+	}
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h.setHeaders(w.Header(), noAncestors)
 		h.onError(errCrossSite, h.echo.NewContext(r, w))
@@ -33,6 +36,15 @@ func (h *Handler) crossOrigin(next http.Handler) http.Handler {
 		}
 		protected.ServeHTTP(w, r)
 	})
+}
+
+// publicOrigin is publicURL as a browser writes an origin: in lower case, without the scheme's own port.
+func (h *Handler) publicOrigin() string {
+	origin := strings.ToLower(h.publicURL())
+	if port, ok := map[string]string{"http": ":80", "https": ":443"}[strings.SplitN(origin, ":", 2)[0]]; ok {
+		origin = strings.TrimSuffix(origin, port)
+	}
+	return origin
 }
 
 // withoutCookies reports whether the route that r goes to ignores cookies for r: the API with a
