@@ -66,7 +66,7 @@ func (h *Handler) apiMe(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	folder := transfer.Folder{DriveID: d.ID, Path: "/"}
+	folder := transfer.Folder{DriveID: d.ID, Name: "OneDrive", Path: "/"}
 	if p.Folder != nil {
 		folder = *p.Folder
 	}
@@ -343,7 +343,7 @@ func (h *Handler) apiRetryFailed(c echo.Context) error {
 
 // apiPeek serves GET /api/v1/peek?url=: name, type and size before saving.
 func (h *Handler) apiPeek(c echo.Context) error {
-	p, err := h.o.Saver.Peek(c.Request().Context(), c.QueryParam("url"))
+	p, err := h.o.Saver.Peek(c.Request().Context(), owner(c), c.QueryParam("url"))
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package handlers_test
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -250,6 +251,24 @@ func TestFoldersAreListedMadeAndFound(t *testing.T) {
 		t.Errorf("crumbs = %v", way)
 	}
 	b.get("/api/v1/folders?id=nope").want(404)
+}
+
+// A source that gives nothing is a problem by the code that a transfer would fail with.
+func TestPeekSaysWhatASourceHolds(t *testing.T) {
+	s := setup(t)
+	b := s.signIn(robin)
+	got := b.get("/api/v1/peek?url=" + s.sample("named")).want(200).json()
+	if got["name"] != "Übersicht ☀.png" || got["contentType"] != "image/png" || got["size"].(float64) <= 0 {
+		t.Errorf("named: %v", got)
+	}
+	for address, want := range map[string]string{
+		s.sample("missing.jpg"): "422 sourceNotFound", s.sample("private.jpg"): "422 sourceUnauthorized", "http://127.0.0.1:1/": "400 sourceRefused", "": "400 sourceRefused",
+		"ftp://a.example/": "400 sourceRefused", "%00": "400 sourceRefused",
+	} {
+		if got := b.get("/api/v1/peek?url=" + address); fmt.Sprint(got.status, " ", got.code()) != want {
+			t.Errorf("%s: %d %s, want %s", address, got.status, got.body, want)
+		}
+	}
 }
 
 // What Graph refuses is the client's to mend, or OneDrive's: never a fault of Skylift.

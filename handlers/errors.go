@@ -2,9 +2,11 @@ package handlers
 
 import (
 	"errors"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -216,8 +218,9 @@ func judge(err error) (code string, w words) {
 	case errors.Is(err, onedrive.ErrRefused):
 		return code, words{422, "OneDrive refused this.", "Nothing was changed.", "Try another folder or another name."}
 	}
+	var source *transfer.SourceError
 	w, ok := requests[code]
-	if !ok {
+	if !ok || errors.As(err, &source) { // some codes are a source's and a request's
 		w = failureWords(code)
 	}
 	return code, w
@@ -227,6 +230,7 @@ func judge(err error) (code string, w words) {
 func codeOf(err error) string {
 	var judged *apiError
 	var field *transfer.RequestError
+	var source *transfer.SourceError
 	var misplaced *transfer.RangeError
 	var http_ *echo.HTTPError
 	var large *http.MaxBytesError
@@ -235,6 +239,8 @@ func codeOf(err error) string {
 		return judged.code
 	case errors.As(err, &field):
 		return field.Code
+	case errors.As(err, &source):
+		return source.Code
 	case errors.As(err, &misplaced):
 		return "rangeInvalid"
 	case errors.Is(err, errTooLarge), errors.As(err, &large):
@@ -268,6 +274,7 @@ var kinds = []struct {
 	{transfer.ErrConflict, "conflict"},
 	{transfer.ErrNotUndoable, "notUndoable"},
 	{transfer.ErrTaken, "contentBusy"},
+	{transfer.ErrBusy, "tooManyRequests"},
 	{transfer.ErrFull, "storeUnavailable"},
 	{transfer.ErrUnavailable, "storeUnavailable"},
 	{auth.ErrNotFound, "notFound"},
@@ -314,15 +321,35 @@ func codeOfStatus(status int) string {
 	return "internal"
 }
 
+// retryAfter is how long to wait before the same request makes sense again: what was asked for, else a
+// guess; 0 where waiting is no cure.
+func retryAfter(err error) time.Duration {
+	var limited rateError
+	var graph *onedrive.Error
+	code, w := judge(err)
+	switch {
+	case errors.As(err, &limited):
+		return limited.wait
+	case w.status != http.StatusServiceUnavailable && w.status != http.StatusTooManyRequests:
+		return 0
+	case errors.As(err, &graph) && graph.RetryAfter > 0:
+		return graph.RetryAfter
+	case code == "contentBusy":
+		return time.Minute
+	}
+	return 5 * time.Second
+}
+
 // onError answers every error that a handler returned: a problem on the API, a page elsewhere.
 func (h *Handler) onError(err error, c echo.Context) {
 	if c.Response().Committed {
 		return
 	}
-	var limited rateError
-	if errors.As(err, &limited) {
+	if errors.As(err, &rateError{}) {
 		h.metrics.limited.Inc()
-		c.Response().Header().Set("Retry-After", strconv.Itoa(int(limited.wait.Seconds())+1))
+	}
+	if wait := retryAfter(err); wait > 0 {
+		c.Response().Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 	}
 	var answer error
 	if isAPI(c.Request().URL.Path) {

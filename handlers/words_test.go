@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"skylift/auth"
+	"skylift/onedrive"
 	"skylift/onedrive/transfer"
 	"skylift/views"
 )
@@ -35,6 +36,28 @@ func TestWordsAreWhole(t *testing.T) {
 		if _, ok := requests[k.code]; !ok && failures[k.code].what == "" {
 			t.Errorf("%v leads to %q, which has no words", k.err, k.code)
 		}
+	}
+}
+
+func TestWhoCanDoNothingButWaitIsToldHowLong(t *testing.T) {
+	for err, want := range map[error]time.Duration{
+		transfer.ErrTaken: time.Minute, transfer.ErrFull: 5 * time.Second, transfer.ErrUnavailable: 5 * time.Second, transfer.ErrBusy: 5 * time.Second,
+		onedrive.ErrThrottled: 5 * time.Second, rateError{20 * time.Millisecond}: 20 * time.Millisecond, &onedrive.Error{RetryAfter: time.Hour}: 0,
+		onedrive.ErrUnavailable: 0, transfer.ErrNotFound: 0, errSignedOut: 0,
+	} {
+		if got := retryAfter(err); got != want {
+			t.Errorf("%v: %v, want %v", err, got, want)
+		}
+	}
+}
+
+// A source's trouble is told in a transfer's words, where a request has the code too.
+func TestASourcesTroubleHasASourcesWords(t *testing.T) {
+	if code, w := judge(&transfer.SourceError{Code: "sizeMismatch"}); code != "sizeMismatch" || w != failures[code] {
+		t.Errorf("%s: %+v", code, w)
+	}
+	if code, w := judge(transfer.ErrBusy); code != "tooManyRequests" || w.status != 429 {
+		t.Errorf("%s: %+v", code, w)
 	}
 }
 

@@ -193,12 +193,27 @@ func TestPeek(t *testing.T) {
 		"/image.php": {Name: "image.png", ContentType: "image/png"}, "/tabby.jpg": {Name: "tabby.jpg", ContentType: "image/jpeg"},
 		"/login.jpg": {Name: "login.jpg", ContentType: "text/html", Page: true}, "/nohead.jpg": {Name: "nohead.jpg", ContentType: "image/jpeg"},
 	} {
-		got, err := w.saver.Peek(t.Context(), w.web.URL+path)
+		got, err := w.saver.Peek(t.Context(), "robin", w.web.URL+path)
 		if err != nil || got.Name != want.Name || got.ContentType != want.ContentType || got.Page != want.Page || got.Size == nil {
 			t.Errorf("Peek(%s) = %+v, %v; want %+v", path, got, err, want)
 		}
 	}
-	if _, err := w.saver.Peek(t.Context(), "http://169.254.169.254/"); codeOf(err) != codeSourceRefused {
+	if _, err := w.saver.Peek(t.Context(), "robin", "http://169.254.169.254/"); codeOf(err) != codeSourceRefused {
 		t.Errorf("Peek inside: %v", err)
+	}
+}
+
+// One who asks a lot keeps nobody else waiting.
+func TestPeeksAreCountedByTheirOwner(t *testing.T) {
+	w := newWorld(t, func(_ *SaverOptions, o *SourceOptions) { o.PerUser = 1 })
+	for _, busy := range []string{"", "robin"} {
+		leave, err := w.saver.opt.Source.users.enter(t.Context(), busy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer leave()
+	}
+	if _, err := w.saver.Peek(t.Context(), "kim", w.web.URL+"/tabby.jpg"); err != nil {
+		t.Errorf("kim waits for robin: %v", err)
 	}
 }

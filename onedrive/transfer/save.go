@@ -198,8 +198,9 @@ type Peeked struct {
 	Page        bool   // a web page, not a file
 }
 
-// Peek asks a source for name, type and size; at most the first kilobytes are read.
-func (s *Saver) Peek(ctx context.Context, sourceURL string) (Peeked, error) {
+// Peek asks a source for name, type and size; at most the first kilobytes are read. A source that gives
+// nothing is a *SourceError; ErrBusy means that owner asks too many at once.
+func (s *Saver) Peek(ctx context.Context, owner, sourceURL string) (Peeked, error) {
 	u, err := ParseSourceURL(sourceURL)
 	if err != nil {
 		return Peeked{}, err
@@ -207,7 +208,7 @@ func (s *Saver) Peek(ctx context.Context, sourceURL string) (Peeked, error) {
 	if err := s.opt.Source.Check(u); err != nil {
 		return Peeked{}, err
 	}
-	res, head, err := s.opt.Source.probe(ctx, visit{url: u}, true)
+	res, head, err := s.opt.Source.probe(ctx, visit{url: u, owner: owner}, true)
 	if err != nil {
 		return Peeked{}, err
 	}
@@ -291,7 +292,7 @@ func (r *saving) trouble(ctx context.Context, err error) (Next, error) {
 	switch {
 	case ctx.Err() != nil:
 		return Next{}, ctx.Err()
-	case errors.Is(err, errBusy):
+	case errors.Is(err, ErrBusy):
 		return Next{After: 300*time.Millisecond + rand.N(700*time.Millisecond)}, nil
 	case errors.As(err, &source):
 		return r.sourceTrouble(ctx, source)

@@ -83,8 +83,8 @@ func (b *sourceBody) Close() error {
 	return nil
 }
 
-// errBusy means that the host or the user has all the streams that they may have.
-var errBusy = errors.New("too many streams at once")
+// ErrBusy means that the host or the user has all the streams that they may have.
+var ErrBusy = errors.New("too many streams at once")
 
 // turnWait is how long a stream waits for a place before its transfer is put back.
 const turnWait = 3 * time.Second
@@ -103,7 +103,7 @@ type passage struct {
 
 func newTurnstile(max int) *turnstile { return &turnstile{max: max, at: map[string]*passage{}} }
 
-// enter takes a place under key, in the order of coming, or gives errBusy after a while.
+// enter takes a place under key, in the order of coming, or gives ErrBusy after a while.
 func (g *turnstile) enter(ctx context.Context, key string) (leave func(), err error) {
 	g.mu.Lock()
 	l := g.at[key]
@@ -129,7 +129,7 @@ func (g *turnstile) enter(ctx context.Context, key string) (leave func(), err er
 		case l.slots <- struct{}{}:
 		case <-timer.C:
 			done()
-			return nil, errBusy
+			return nil, ErrBusy
 		case <-ctx.Done():
 			done()
 			return nil, broken(ctx, ctx.Err())
