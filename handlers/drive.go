@@ -45,14 +45,14 @@ func crumbs(ctx context.Context, client *onedrive.Client, item onedrive.DriveIte
 // folderPatience is how long a save waits for OneDrive to say which folder is meant.
 const folderPatience = 3 * time.Second
 
-// target is the folder of a request. A OneDrive that asks for a pause or does not answer refuses
-// nothing: then the folder is taken as it was last known, and seen is false.
+// target is the folder of a request. A OneDrive that asks for a pause or does not answer refuses nothing, nor
+// does a sign-in that is gone: then the folder is taken as it was last known, and seen is false.
 func (h *Handler) target(ctx context.Context, client *onedrive.Client, userID string, ref onedrive.Ref) (f transfer.Folder, seen bool, err error) {
 	look, cancel := context.WithTimeout(ctx, folderPatience)
 	defer cancel()
 	f, _, err = folderAt(look, client, ref)
 	late := look.Err() != nil && ctx.Err() == nil
-	if err == nil || !late && !errors.Is(err, onedrive.ErrThrottled) && !errors.Is(err, onedrive.ErrUnavailable) {
+	if err == nil || !late && !passes(err) {
 		return f, err == nil, err
 	}
 	p, err := h.prefs(ctx, userID)
@@ -67,7 +67,21 @@ func (h *Handler) target(ctx context.Context, client *onedrive.Client, userID st
 			return known, false, nil
 		}
 	}
-	return transfer.Folder{DriveID: ref.DriveID, ID: ref.ID}, false, nil
+	f = transfer.Folder{DriveID: ref.DriveID, ID: ref.ID}
+	if ref.ID == "" {
+		f.Name, f.Path = "OneDrive", "/"
+	}
+	return f, false, nil
+}
+
+// passes reports whether a transfer would wait for the end of what err tells of, instead of failing.
+func passes(err error) bool {
+	for _, kind := range []error{onedrive.ErrThrottled, onedrive.ErrUnavailable, onedrive.ErrUnauthenticated} {
+		if errors.Is(err, kind) {
+			return true
+		}
+	}
+	return false
 }
 
 // folderWanted is the folder that a request means: the one named, else the default one, else the top.

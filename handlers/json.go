@@ -40,7 +40,7 @@ type folderJSON struct {
 	DriveID string `json:"driveId"`
 	ID      string `json:"id"`
 	Name    string `json:"name"`
-	Path    string `json:"path,omitempty"`
+	Path    string `json:"path"` // empty when nobody could look
 }
 
 type itemJSON struct {

@@ -44,7 +44,7 @@ func (h *Handler) sendProblem(c echo.Context, err error) error {
 	p := problemOf(err)
 	header := c.Response().Header()
 	header.Set(echo.HeaderContentType, "application/problem+json")
-	if p.Status == http.StatusUnauthorized {
+	if p.Code == "unauthenticated" { // and not where Microsoft's sign-in is gone: another key would not help
 		header.Set("WWW-Authenticate", `Bearer realm="Skylift"`)
 	}
 	c.Response().WriteHeader(p.Status)

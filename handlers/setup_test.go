@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -96,7 +98,11 @@ func (s *site) parts(log *slog.Logger) {
 
 func (s *site) client(_ context.Context, userID string) (*onedrive.Client, error) {
 	return s.microsoft.Graph.Client(func(ctx context.Context, stale string) (string, error) {
-		return s.options.Tokens.Access(ctx, userID, stale)
+		token, err := s.options.Tokens.Access(ctx, userID, stale)
+		if errors.Is(err, auth.ErrSignInRequired) { // as main has it
+			return "", fmt.Errorf("%w: %w", onedrive.ErrUnauthenticated, err)
+		}
+		return token, err
 	}), nil
 }
 

@@ -72,6 +72,52 @@ func TestASaveIsTakenWhileOneDriveIsSilent(t *testing.T) {
 	}
 }
 
+// A sign-in of Microsoft's that is gone refuses no save either: it waits for the person, and goes on when they are
+// back. What needs OneDrive at once says why it cannot be, and does not ask for another key.
+func TestASaveIsTakenWhileTheSignInIsGone(t *testing.T) {
+	s := setup(t)
+	b := s.signIn(robin)
+	cats := b.json("POST", "/api/v1/folders", map[string]string{"name": "Cats"}).want(201).json()
+	s.microsoft.RevokeGrants(robin)
+	s.microsoft.ExpireTokens(robin)
+	if got := b.get("/api/v1/folders").want(401); got.code() != "signInRequired" || got.header("WWW-Authenticate") != "" {
+		t.Errorf("%s, and asks for %q", got.body, got.header("WWW-Authenticate"))
+	}
+	one := b.json("POST", "/api/v1/transfers", map[string]string{"sourceUrl": s.sample("meadow.jpg"), "folderId": cats["id"].(string)}).want(202).json()["id"].(string)
+	two := b.json("POST", "/api/v1/transfers", map[string]string{"sourceUrl": s.sample("harbour.png")}).want(202).json()
+	if folder := two["folder"].(map[string]any); folder["name"] != "OneDrive" || folder["path"] != "/" {
+		t.Errorf("into %v", folder)
+	}
+	b.form("/transfers", "urls", s.sample("tiles.png")).want(303)
+	b.waits(one, "signInRequired")
+	s.signIn(robin)
+	if got := b.final(one); got["state"] != "completed" || got["folder"].(map[string]any)["path"] != "/Cats" {
+		t.Errorf("ended as %v", got)
+	}
+	if got := b.final(two["id"].(string)); got["state"] != "completed" {
+		t.Errorf("ended as %v", got)
+	}
+	if got := s.browser().get("/api/v1/me").want(401); got.code() != "unauthenticated" || got.header("WWW-Authenticate") == "" {
+		t.Errorf("a stranger: %s, and is asked for %q", got.body, got.header("WWW-Authenticate"))
+	}
+}
+
+// A folder that nobody could look at is named as far as it is known: a path is always there.
+func TestAnUnseenFolderHasAPath(t *testing.T) {
+	s := setup(t)
+	b := s.signIn(robin)
+	s.microsoft.SetConduct(robin, func(c *fakegraph.Conduct) { c.Throttled, c.RetryAfter = true, 7*time.Second })
+	for id, want := range map[string]any{"": "/", "NOSUCH!17": ""} {
+		folder := b.json("POST", "/api/v1/transfers", map[string]string{"sourceUrl": s.sample("meadow.jpg"), "folderId": id}).want(202).json()["folder"].(map[string]any)
+		if folder["path"] != want {
+			t.Errorf("folder %q: %v, want the path %q", id, folder, want)
+		}
+	}
+	if got := b.get("/api/v1/me").want(503); got.code() != "oneDriveBusy" || got.header("Retry-After") != "7" {
+		t.Errorf("OneDrive asks for 7 seconds, we for %q: %s", got.header("Retry-After"), got.body)
+	}
+}
+
 // waits reads the transfer until it waits for the reason.
 func (b *browser) waits(id, reason string) {
 	b.s.t.Helper()
