@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -102,16 +103,32 @@ func (h *Handler) apiSubmit(c echo.Context) error {
 	if err := atTop(c, r.ConflictBehavior); err != nil {
 		return err
 	}
-	if err := targets.check(ctx, &r); err != nil {
-		return err
+	var t transfer.Transfer
+	if err = targets.check(ctx, &r); err == nil {
+		t, _, err = h.o.Store.Submit(ctx, who, r, key)
 	}
-	t, _, err := h.o.Store.Submit(ctx, who, r, key)
+	if err != nil {
+		t, err = h.accepted(ctx, who, key, err)
+	}
 	if err != nil {
 		return err
 	}
 	targets.remember(ctx)
 	c.Response().Header().Set(echo.HeaderLocation, apiBase+"/transfers/"+t.ID)
 	return c.JSON(http.StatusAccepted, wire(t))
+}
+
+// accepted is the transfer that key stands for already: what was accepted stays so, although its request
+// would be refused today, as when its folder is gone. Without one it gives why it is refused.
+func (h *Handler) accepted(ctx context.Context, userID, key string, refused error) (transfer.Transfer, error) {
+	if errors.Is(refused, transfer.ErrUnavailable) {
+		return transfer.Transfer{}, refused
+	}
+	t, err := h.o.Store.Known(ctx, userID, key)
+	if errors.Is(err, transfer.ErrNotFound) {
+		err = refused
+	}
+	return t, err
 }
 
 // apiBatch serves POST /api/v1/transfers/batch: one bad line spoils no other.
@@ -132,6 +149,12 @@ func (h *Handler) apiBatch(c echo.Context) error {
 	ctx, who := c.Request().Context(), owner(c)
 	targets := h.targets(who)
 	answers := make([]any, len(in.Transfers))
+	refuse := func(i int, key string, why error) {
+		t, err := h.accepted(ctx, who, key, why)
+		if answers[i] = wire(t); err != nil {
+			answers[i] = problemOf(err)
+		}
+	}
 	var good []transfer.Request
 	var keys []string
 	var at []int
@@ -140,21 +163,20 @@ func (h *Handler) apiBatch(c echo.Context) error {
 		if err == nil {
 			err = line.own(key, i)
 		}
-		if err == nil {
-			err = targets.check(ctx, &line.Request)
-		}
 		if err != nil {
 			answers[i] = problemOf(err)
+			continue
+		}
+		if err := targets.check(ctx, &line.Request); err != nil {
+			refuse(i, line.IdempotencyKey, err)
 			continue
 		}
 		good, keys, at = append(good, line.Request), append(keys, line.IdempotencyKey), append(at, i)
 	}
 	for i, s := range h.o.Store.SubmitBatch(ctx, who, good, keys) {
-		if s.Err != nil {
-			answers[at[i]] = problemOf(s.Err)
-			continue
+		if answers[at[i]] = wire(s.Transfer); s.Err != nil {
+			refuse(at[i], keys[i], s.Err)
 		}
-		answers[at[i]] = wire(s.Transfer)
 	}
 	targets.remember(ctx)
 	return c.JSON(http.StatusAccepted, map[string]any{"value": answers})

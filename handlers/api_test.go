@@ -120,6 +120,37 @@ func TestIdempotencyKeyMakesTwoRequestsOneTransfer(t *testing.T) {
 	}
 }
 
+// What was accepted stays so: the same key gives it also once its folder is gone, or with another request.
+func TestTheSameKeyIsTheSameTransferWhateverCameOfTheFolder(t *testing.T) {
+	s := setup(t)
+	b := s.signIn(robin)
+	folder := b.json("POST", "/api/v1/folders", map[string]string{"name": "Cats"}).want(201).json()["id"].(string)
+	line := `{"sourceUrl":"` + s.sample("slow.jpg") + `","folderId":"` + folder + `"}`
+	post := func(path, key, body string) answer {
+		return b.do("POST", "/api/v1/transfers"+path, body, http.Header{"Content-Type": {"application/json"}, "Idempotency-Key": {key}})
+	}
+	batch := func(key, line string) map[string]any {
+		return post("/batch", key, `{"transfers":[`+line+`]}`).want(202).json()["value"].([]any)[0].(map[string]any)
+	}
+	one, many := post("", "one", line).want(202).json()["id"], batch("many", line)["id"]
+	s.deleteFolder(robin, folder)
+	for _, body := range []string{line, `{"sourceUrl":"file:///etc/passwd"}`} {
+		again := post("", "one", body).want(202)
+		if id := again.json()["id"]; id != one || again.header("Location") != "/api/v1/transfers/"+one.(string) {
+			t.Errorf("%s: %v, then %v", body, one, id)
+		}
+		if id := batch("many", body)["id"]; id != many {
+			t.Errorf("%s in a batch: %v, then %v", body, many, id)
+		}
+	}
+	if code := post("", "new", line).want(404).code(); code != "folderNotFound" {
+		t.Errorf("another key: %s", code)
+	}
+	if got := batch("new", line); got["code"] != "folderNotFound" {
+		t.Errorf("another batch: %v", got)
+	}
+}
+
 func TestABatchAnswersLineByLine(t *testing.T) {
 	s := setup(t)
 	b := s.signIn(robin)

@@ -170,7 +170,7 @@ func (s *Store) create(ctx context.Context, t *Transfer, idempotencyKey string) 
 	records := []record{first}
 	key := ""
 	if idempotencyKey != "" {
-		key = ownerKey(kindKey, t.Owner) + "." + hashToken(26, t.Owner, idempotencyKey)
+		key = requestKey(t.Owner, idempotencyKey)
 		records = []record{{key: key, value: []byte(t.ID), expected: 0, ttl: s.opt.Retention}, first}
 	}
 	rev, err := s.commit.put(ctx, records...)
@@ -184,6 +184,26 @@ func (s *Store) create(ctx context.Context, t *Transfer, idempotencyKey string) 
 	s.commit.pass("accept.after")
 	s.tell(t.Owner, t.ID, t)
 	return *t, true, nil
+}
+
+// requestKey is where it is kept which transfer an idempotency key stands for.
+func requestKey(owner, idempotencyKey string) string {
+	return ownerKey(kindKey, owner) + "." + hashToken(26, owner, idempotencyKey)
+}
+
+// Known is the transfer that owner's idempotency key stands for; ErrNotFound when it stands for none.
+func (s *Store) Known(ctx context.Context, owner, idempotencyKey string) (Transfer, error) {
+	if !validOwner(owner) || idempotencyKey == "" {
+		return Transfer{}, ErrNotFound
+	}
+	last, err := lastOf(ctx, s.nc, requestKey(owner, idempotencyKey))
+	switch {
+	case err != nil:
+		return Transfer{}, err
+	case last.deleted:
+		return Transfer{}, ErrNotFound
+	}
+	return s.load(ctx, owner, string(last.data))
 }
 
 // known finds the transfer that key stands for; if that one is off the list, t takes its place.

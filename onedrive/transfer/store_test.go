@@ -37,6 +37,14 @@ func TestTheSameKeyIsTheSameTransferAlsoAfterARestart(t *testing.T) {
 	if err != nil || isNew || again.ID != first.ID {
 		t.Errorf("again: %v new=%v %v; want %v", again.ID, isNew, err, first.ID)
 	}
+	if known, err := e.store.Known(t.Context(), robin, "key"); err != nil || known.ID != first.ID {
+		t.Errorf("known: %v %v; want %v", known.ID, err, first.ID)
+	}
+	for _, none := range [][2]string{{kim, "key"}, {robin, "another"}, {robin, ""}, {"*", "key"}} {
+		if _, err := e.store.Known(t.Context(), none[0], none[1]); !errors.Is(err, transfer.ErrNotFound) {
+			t.Errorf("Known%q: %v, want ErrNotFound", none, err)
+		}
+	}
 	if other := submit(t, e.store, kim, picture(1), "key"); other.ID == first.ID {
 		t.Error("somebody else's key gave the same transfer")
 	}
