@@ -15,7 +15,7 @@ import (
 // holds them, in one go or range by range. They are streamed on to OneDrive, never kept whole.
 func (h *Handler) apiContent(c echo.Context) error {
 	r := c.Request()
-	if r.ContentLength < 0 {
+	if r.ContentLength < 0 || r.Header.Get(echo.HeaderContentLength) == "" { // without a body net/http says 0
 		return bad("lengthRequired")
 	}
 	content, err := contentOf(r)

@@ -1,8 +1,12 @@
 package handlers_test
 
 import (
+	"bufio"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -68,6 +72,27 @@ func TestBytesThatCannotBeTakenAreAProblem(t *testing.T) {
 	b.putContent(begun, "56789", http.Header{"Content-Range": {"bytes 5-9/10"}}).want(202)
 	if got, _ := s.microsoft.Content(robin, "/begun.bin"); b.final(begun)["state"] != "completed" || string(got) != "0123456789" {
 		t.Errorf("begun.bin has %q", got)
+	}
+}
+
+// Without a Content-Length nobody knows what is meant, also when nothing comes.
+func TestBytesNeedALength(t *testing.T) {
+	s := setup(t)
+	b := s.signIn(robin)
+	id := b.order(map[string]any{"name": "a.bin"})
+	at := must(url.Parse(s.url))(t)
+	cookie := b.http.Jar.Cookies(at)[0].String()
+	for rest, want := range map[string]string{
+		"\r\n": "411 Length Required", "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n": "411 Length Required", "Content-Length: 0\r\n\r\n": "400 Bad Request",
+	} {
+		conn := must(net.Dial("tcp", at.Host))(t)
+		defer conn.Close()
+		_, _ = fmt.Fprintf(conn, "PUT /api/v1/transfers/%s/content HTTP/1.1\r\nHost: %s\r\nCookie: %s\r\nConnection: close\r\n%s", id, at.Host, cookie, rest)
+		resp := must(http.ReadResponse(bufio.NewReader(conn), nil))(t)
+		defer resp.Body.Close()
+		if resp.Status != want || resp.Header.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%q: %s, want %s", rest, resp.Status, want)
+		}
 	}
 }
 
