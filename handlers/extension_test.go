@@ -344,6 +344,14 @@ func TestOpenAPIDescribesTheRoutes(t *testing.T) {
 	if !slices.Equal(served, described) {
 		t.Errorf("the routes are\n  %s\nbut described are\n  %s", strings.Join(served, "\n  "), strings.Join(described, "\n  "))
 	}
+	node := must(natsd.Start(natsd.Options{Dir: natsd.Memory}))
+	t.Cleanup(func() { node.Close(context.WithoutCancel(t.Context())) })
+	for _, secure := range []bool{false, true} {
+		cookie := must(auth.OpenSessions(t.Context(), node.JetStream(), 1, nil, auth.SessionOptions{Secure: secure})).Name()
+		if !regexp.MustCompile(`\n    session: .*\s` + cookie + `\b`).Match(file) {
+			t.Errorf("the cookie %s is not described", cookie)
+		}
+	}
 	for _, ref := range regexp.MustCompile(`#/components/([a-zA-Z]+)/([A-Za-z]+)`).FindAllStringSubmatch(string(file), -1) {
 		_, components, _ := strings.Cut(string(file), "\ncomponents:")
 		_, section, ok := strings.Cut(components, "\n  "+ref[1]+":")
