@@ -317,7 +317,7 @@ func TestALiveSkyliftWorksWithTheDemoOfAnother(t *testing.T) {
 		t.Fatal(err)
 	}
 	res.Body.Close()
-	fetched := c.post(t, "/api/v1/transfers", `{"sourceUrl":"`+demo.url+`/demo/samples/meadow.jpg"}`)
+	fetched := c.post(t, "/api/v1/transfers", `{"sourceUrl":"`+demo.url+`/demo/samples/redirect.jpg"}`)
 	for id, got := range c.follow(t, large.ID, fetched.ID) {
 		if got.State != "completed" {
 			t.Errorf("%s ended as %+v, want completed", id, got)

@@ -23,7 +23,7 @@ var oddSamples = map[string]func(http.ResponseWriter, *http.Request){
 	"chunked.jpg":     serveChunked,
 	"referer.jpg":     serveReferer,
 	"not-a-photo.jpg": servePage,
-	"redirect.jpg":    func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "meadow.jpg", http.StatusFound) },
+	"redirect.jpg":    serveRedirect,
 	"private.jpg":     func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "Sign in first.", http.StatusUnauthorized) },
 	"empty.jpg":       func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Type", "image/jpeg") },
 	"broken.jpg":      serveBroken,
@@ -94,6 +94,13 @@ func servePicture(name, media string) func(http.ResponseWriter, *http.Request) {
 func serveNamed(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Disposition", `inline; filename="Ubersicht.png"; filename*=UTF-8''%C3%9Cbersicht%20%E2%98%80.png`)
 	servePicture("harbour.png", "image/png")(w, r)
+}
+
+// serveRedirect leads on beside itself, wherever the samples are mounted: http.Redirect would name a place
+// without the prefix.
+func serveRedirect(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Location", "meadow.jpg")
+	w.WriteHeader(http.StatusFound)
 }
 
 // serveSlow sends a picture in twenty pieces, a quarter of a second apart.
