@@ -18,8 +18,8 @@ import (
 // apiBase is where the JSON API lives.
 const apiBase = "/api/v1"
 
-// isAPI reports whether a path belongs to the JSON API, which answers problems instead of pages.
-func isAPI(path string) bool { return path == apiBase || strings.HasPrefix(path, apiBase+"/") }
+// isAPI reports whether a path belongs to the JSON API, of whatever version, which answers problems instead of pages.
+func isAPI(path string) bool { return path == "/api" || strings.HasPrefix(path, "/api/") }
 
 // apiRoutes are the calls of the JSON API but for those of devices.
 func (h *Handler) apiRoutes() []route {

@@ -83,6 +83,7 @@ func TestAPIRefusesWithAProblem(t *testing.T) {
 		{"an unknown state", "GET", "/transfers?state=flying", "", nil, 400, "invalidRequest", "state"},
 		{"too many at once", "GET", "/transfers?top=1000", "", nil, 400, "invalidRequest", "top"},
 		{"an unknown path", "GET", "/nothing", "", nil, 404, "notFound", ""},
+		{"a folder in a path", "POST", "/folders", `{"name":"a","parentId":"../x"}`, asJSON, 400, "invalidRequest", "parentId"},
 		{"an odd method", "PATCH", "/transfers", "", asJSON, 405, "methodNotAllowed", ""},
 		{"a folder name that OneDrive forbids", "POST", "/folders", `{"name":"a/b"}`, asJSON, 422, "nameInvalid", "name"},
 		{"a folder without a name", "POST", "/folders", `{"name":" "}`, asJSON, 422, "nameInvalid", "name"},

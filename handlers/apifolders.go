@@ -74,8 +74,8 @@ func (h *Handler) apiNewFolder(c echo.Context) error {
 		return err
 	}
 	parent := onedrive.Ref{DriveID: in.DriveID, ID: in.ParentID}
-	if err := checkRef(parent); err != nil {
-		return err
+	if checkRef(parent) != nil {
+		return &apiError{code: "invalidRequest", field: "parentId", said: fields["folderId invalidRequest"]}
 	}
 	client, err := h.o.Client(c.Request().Context(), owner(c))
 	if err != nil {

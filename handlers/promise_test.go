@@ -59,8 +59,10 @@ func TestASlashAtTheEndChangesNothing(t *testing.T) {
 			t.Errorf("%s = %d to %q", path, got.status, got.header("Location"))
 		}
 	}
-	if code := b.get("/api/v1/").want(404).code(); code != "notFound" {
-		t.Errorf("code = %q", code)
+	for _, path := range []string{"/api/v1/", "/api/v1", "/api", "/api/", "/api/v2/me"} {
+		if code := b.get(path).want(404).code(); code != "notFound" {
+			t.Errorf("%s: code = %q", path, code)
+		}
 	}
 }
 
