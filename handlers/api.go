@@ -253,7 +253,7 @@ type targets struct {
 // target is a folder that was looked up, or taken unseen, or why it cannot be saved into.
 type target struct {
 	folder transfer.Folder
-	seen   bool
+	unseen error // why nobody could look
 	err    error
 }
 
@@ -275,17 +275,20 @@ func (t *targets) check(ctx context.Context, r *transfer.Request) error {
 		}
 		wanted, err := t.h.folderWanted(ctx, t.userID, ref)
 		if err == nil {
-			f.folder, f.seen, err = t.h.target(ctx, client, t.userID, wanted)
+			f.folder, f.unseen, err = t.h.target(ctx, client, t.userID, wanted)
 		}
 		if err != nil {
 			f.err = &apiError{code: codeOf(err), field: "folderId", cause: err}
 		}
 		t.found[ref] = f
 	}
-	if f.err != nil {
+	switch {
+	case f.err != nil:
 		return f.err
+	case r.Route == transfer.Upload && errors.Is(f.unseen, onedrive.ErrUnauthenticated):
+		return f.unseen // the client has the bytes, and nobody would take them
 	}
-	r.Folder, r.FolderID, r.DriveID, r.FindFolder = f.folder, f.folder.ID, f.folder.DriveID, !f.seen
+	r.Folder, r.FolderID, r.DriveID, r.FindFolder = f.folder, f.folder.ID, f.folder.DriveID, f.unseen != nil
 	return nil
 }
 
@@ -293,7 +296,7 @@ func (t *targets) check(ctx context.Context, r *transfer.Request) error {
 // a transfer, so an error is only noted.
 func (t *targets) remember(ctx context.Context) {
 	for _, f := range t.found {
-		if f.err != nil || !f.seen {
+		if f.err != nil || f.unseen != nil {
 			continue
 		}
 		if err := t.h.rememberFolder(ctx, t.userID, f.folder); err != nil {

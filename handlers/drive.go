@@ -46,32 +46,33 @@ func crumbs(ctx context.Context, client *onedrive.Client, item onedrive.DriveIte
 const folderPatience = 3 * time.Second
 
 // target is the folder of a request. A OneDrive that asks for a pause or does not answer refuses nothing, nor
-// does a sign-in that is gone: then the folder is taken as it was last known, and seen is false.
-func (h *Handler) target(ctx context.Context, client *onedrive.Client, userID string, ref onedrive.Ref) (f transfer.Folder, seen bool, err error) {
+// does a sign-in that is gone: then the folder is taken as it was last known, and unseen says why.
+func (h *Handler) target(ctx context.Context, client *onedrive.Client, userID string, ref onedrive.Ref) (f transfer.Folder, unseen, err error) {
 	look, cancel := context.WithTimeout(ctx, folderPatience)
 	defer cancel()
 	f, _, err = folderAt(look, client, ref)
 	late := look.Err() != nil && ctx.Err() == nil
 	if err == nil || !late && !passes(err) {
-		return f, err == nil, err
+		return f, nil, err
 	}
+	unseen = err
 	p, err := h.prefs(ctx, userID)
 	if err != nil {
-		return f, false, err
+		return f, unseen, err
 	}
 	if p.Folder != nil && p.Folder.Ref() == ref {
-		return *p.Folder, false, nil
+		return *p.Folder, unseen, nil
 	}
 	for _, known := range p.Recent {
 		if known.Ref() == ref {
-			return known, false, nil
+			return known, unseen, nil
 		}
 	}
 	f = transfer.Folder{DriveID: ref.DriveID, ID: ref.ID}
 	if ref.ID == "" {
 		f.Name, f.Path = "OneDrive", "/"
 	}
-	return f, false, nil
+	return f, unseen, nil
 }
 
 // passes reports whether a transfer would wait for the end of what err tells of, instead of failing.

@@ -148,11 +148,11 @@ func (h *Handler) folderOfOrder(ctx context.Context, userID, value string) (_ tr
 	if err != nil {
 		return transfer.Folder{}, false, err
 	}
-	folder, seen, err := h.target(ctx, client, userID, ref)
-	if err != nil || !seen {
-		return folder, seen, err
+	folder, unseen, err := h.target(ctx, client, userID, ref)
+	if err != nil || unseen != nil {
+		return folder, false, err
 	}
-	return folder, seen, h.rememberFolder(ctx, userID, folder)
+	return folder, true, h.rememberFolder(ctx, userID, folder)
 }
 
 func (h *Handler) rememberFolder(ctx context.Context, userID string, f transfer.Folder) error {

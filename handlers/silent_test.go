@@ -89,6 +89,10 @@ func TestASaveIsTakenWhileTheSignInIsGone(t *testing.T) {
 		t.Errorf("into %v", folder)
 	}
 	b.form("/transfers", "urls", s.sample("tiles.png")).want(303)
+	// Bytes that a client holds could not be taken: it is told at once.
+	if got := b.json("POST", "/api/v1/transfers", map[string]string{"route": "upload", "name": "a.bin"}).want(401); got.code() != "signInRequired" {
+		t.Errorf("an upload: %s", got.body)
+	}
 	b.waits(one, "signInRequired")
 	s.signIn(robin)
 	if got := b.final(one); got["state"] != "completed" || got["folder"].(map[string]any)["path"] != "/Cats" {
