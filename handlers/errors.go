@@ -351,6 +351,7 @@ func (h *Handler) onError(err error, c echo.Context) {
 	if wait := retryAfter(err); wait > 0 {
 		c.Response().Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 	}
+	linger(c.Request())
 	var answer error
 	if isAPI(c.Request().URL.Path) {
 		answer = h.sendProblem(c, err)

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -166,6 +167,17 @@ func (h *Handler) hurry(w http.ResponseWriter, r *http.Request) {
 	}
 	// A test's recorder has no deadlines. Once the body has come net/http takes this one away.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(h.limits.body))
+}
+
+// lingerFor is how large a body may be that is read to its end although the request is refused.
+const lingerFor = 16 << 20
+
+// linger reads on what a refused request still sends: most clients look at the answer only afterwards, and
+// would find the connection gone instead. One that asks first, by Expect, is answered at once. hurry ends it.
+func linger(r *http.Request) {
+	if r.ContentLength > 0 && r.ContentLength <= lingerFor && r.Header.Get("Expect") == "" {
+		_, _ = io.Copy(io.Discard, r.Body)
+	}
 }
 
 // limitBody bounds what a request may send.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -114,6 +115,29 @@ func TestABodyThatNeverComesIsNotWaitedFor(t *testing.T) {
 		}
 		if timeout, ok := err.(net.Error); ok && timeout.Timeout() {
 			t.Errorf("%s: the server still waits", path)
+		}
+	}
+}
+
+// A client that sends all of its body before it looks finds the answer, however much too large the body is.
+func TestARefusalReachesWhoIsStillSending(t *testing.T) {
+	s := setup(t)
+	b := s.signIn(robin)
+	host := strings.TrimPrefix(s.url, "http://")
+	cookie := b.http.Jar.Cookies(must(url.Parse(s.url))(t))[0].String()
+	body := make([]byte, 15<<20)
+	for request, want := range map[string]int{"POST /api/v1/transfers": 413, "PUT /api/v1/transfers/01K0000000000000000000000A/content": 404, "POST /transfers": 413} {
+		conn := must(net.Dial("tcp", host))(t)
+		defer conn.Close()
+		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+		_, _ = fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: %s\r\nCookie: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", request, host, cookie, len(body))
+		if _, err := conn.Write(body); err != nil {
+			t.Errorf("%s: %v while it sends", request, err)
+			continue
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil || resp.StatusCode != want {
+			t.Errorf("%s: %v %v, want %d", request, resp, err, want)
 		}
 	}
 }
