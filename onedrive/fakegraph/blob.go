@@ -21,6 +21,8 @@ type blob struct {
 	kept   bool
 	chunks [][]byte // in order; nil when not kept
 
+	sent []byte // sha256 of what came, if the drive has changed it
+
 	width, height int32 // of a picture that was kept and can be read
 }
 
@@ -219,6 +221,19 @@ func blobOf(p []byte) *blob {
 	in := newIntake(true, false)
 	in.write(p)
 	return in.blob()
+}
+
+// properties are what enriching adds, after the end, where readers of these files do not mind it.
+const properties = "\n<!-- ContentTypeId 0x0101 -->\n"
+
+// enriched is b with the properties of a SharePoint library written into it.
+func (b *blob) enriched() *blob {
+	in := newIntake(b.kept, !b.hashed)
+	_, _ = in.readFrom(b.reader(), b.size)
+	in.write([]byte(properties))
+	changed := in.blob()
+	changed.sent = b.sha256[:]
+	return changed
 }
 
 // peekMore reports whether body has another byte, and takes it in.

@@ -65,6 +65,9 @@ type Conduct struct {
 	// Missing is how an upload session tells what it still wants; see Missings. Empty is one
 	// open range (microsoft.md §4.4).
 	Missing string
+	// Enrich changes Office, PDF and HTML files as they are stored, and with them size and hashes, as
+	// SharePoint does: on from the start for work drives (rclone's page on OneDrive; OAD#935).
+	Enrich bool
 	// UploadExpires is how long an upload session lives; 0 is a day. TokenExpires is when the key
 	// in its address dies, with 403 (microsoft.md §4.4); 0 is as late as the session.
 	UploadExpires, TokenExpires time.Duration
@@ -103,7 +106,7 @@ var Tempers = []string{"legacy", "retired", "retired202", "retired201", "retired
 
 // conductOf is how an account's drive starts out.
 func conductOf(a *Account) Conduct {
-	c := Conduct{Temper: a.Temper}
+	c := Conduct{Temper: a.Temper, Enrich: kindOf(a) == business}
 	if c.Temper == "" {
 		c.Temper = "legacy"
 		if kindOf(a) == business {

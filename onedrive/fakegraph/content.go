@@ -120,7 +120,7 @@ func (c *call) finishPut(in *intake) *wireError {
 	if behavior == "" {
 		behavior = conflictReplace
 	}
-	it, replaced, e := c.drive.store(parent, name, behavior, in.blob(), c.r.Header.Get("Content-Type"), c.now)
+	it, replaced, e := c.drive.store(parent, name, behavior, c.drive.enriched(name, in.blob()), c.r.Header.Get("Content-Type"), c.now)
 	if e != nil {
 		return e
 	}

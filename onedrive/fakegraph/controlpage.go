@@ -57,6 +57,7 @@ var switches = []struct {
 	{"throttled", "Throttled: every call is refused for now (429)", func(c *Conduct) *bool { return &c.Throttled }},
 	{"full", "The drive is full (507)", func(c *Conduct) *bool { return &c.Full }},
 	{"early", "A taken name shows at the first fragment", func(c *Conduct) *bool { return &c.EarlyConflict }},
+	{"enrich", "Office, PDF and HTML files are changed as they are stored (work or school)", func(c *Conduct) *bool { return &c.Enrich }},
 	{"nodrive", "The account has no OneDrive", func(c *Conduct) *bool { return &c.NoDrive }},
 }
 

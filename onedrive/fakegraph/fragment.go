@@ -151,7 +151,7 @@ func (s *Server) commit(w http.ResponseWriter, r *http.Request, u *uploadSession
 	if _, _, e := d.claim(parent, u.name, u.behavior); e != nil {
 		return e
 	}
-	b := in.blob()
+	b := d.enriched(u.name, in.blob())
 	_ = s.end(u, nil) // before the store: the blob counts as kept from there on
 	it, replaced, e := d.store(parent, u.name, u.behavior, b, "", c.now)
 	if e != nil {

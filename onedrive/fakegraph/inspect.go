@@ -13,6 +13,7 @@ type File struct {
 	ID     string
 	Size   int64
 	SHA256 string // lower-case hex; empty for folders and where nothing was hashed
+	Sent   string // SHA256 of what was uploaded, where the drive has changed it since
 	ETag   string
 	Source string // where upload-from-URL took it, without query
 	Folder bool
@@ -40,6 +41,7 @@ func (s *Server) Entries(login string) []File {
 		f := File{Path: it.path(), Name: it.name, ID: it.id, Size: it.size(), ETag: it.eTag(), Source: it.source, Folder: it.isFolder()}
 		if it.blob != nil && it.blob.hashed {
 			f.SHA256 = hex.EncodeToString(it.blob.sha256[:])
+			f.Sent = hex.EncodeToString(it.blob.sent)
 		}
 		files = append(files, f)
 	}
@@ -77,6 +79,12 @@ func (s *Server) Uploads(login string) int {
 			n++
 		}
 	}
+	return n
+}
+
+// Binned is how many bytes an account's recycle bin holds.
+func (s *Server) Binned(login string) (n int64) {
+	s.change(login, func(d *drive) { n = d.binned })
 	return n
 }
 

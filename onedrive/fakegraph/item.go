@@ -2,6 +2,7 @@ package fakegraph
 
 import (
 	"maps"
+	"path"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -178,6 +179,17 @@ func (d *drive) addFolder(parent *item, name string, now time.Time) *item {
 	it := &item{id: d.newItemID(), name: name, children: map[string]*item{}, created: now, modified: now}
 	d.attach(parent, it, now)
 	return it
+}
+
+// enrichable are the kinds of files into which SharePoint writes the properties of its library.
+var enrichable = []string{".docx", ".docm", ".doc", ".xlsx", ".xlsm", ".xls", ".pptx", ".pptm", ".ppt", ".pdf", ".html", ".htm"}
+
+// enriched is what the drive makes of a file that was sent to it.
+func (d *drive) enriched(name string, b *blob) *blob {
+	if !d.conduct.Enrich || d.kind != business || b.size == 0 || !slices.Contains(enrichable, strings.ToLower(path.Ext(name))) {
+		return b
+	}
+	return b.enriched()
 }
 
 // store puts a file of that name under parent, or gives its content to the one that is there.

@@ -283,9 +283,13 @@ func ours(t *Transfer, item onedrive.DriveItem, sum string) bool {
 	switch {
 	case t.Work.PostedAt.IsZero(), item.File == nil, item.Size == 0:
 		return false
-	case t.Size != nil && item.Size != *t.Size, !changed.IsZero() && changed.Before(since):
+	case !changed.IsZero() && changed.Before(since):
 		return false
 	case t.Work.ETagBefore != "" && item.ETag == t.Work.ETagBefore:
+		return false
+	case rewritten(item):
+		return true // the name was looked at before and was free
+	case t.Size != nil && item.Size != *t.Size:
 		return false
 	}
 	hash := item.File.Hashes.QuickXorHash

@@ -13,15 +13,20 @@ import (
 	"skylift/onedrive/transfer/natsd"
 )
 
-// receiving is a store with one upload of robin's whose bytes are to come.
+// receiving is a store with one upload of kim's whose bytes are to come.
 func receiving(t *testing.T, w *world, r Request) (*Store, string) {
+	t.Helper()
+	return receivingFor(t, ownerKim, r)
+}
+
+func receivingFor(t *testing.T, owner string, r Request) (*Store, string) {
 	t.Helper()
 	store := openTestStore(t)
 	r.Route = Upload
 	if err := r.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	tr, _, err := store.Submit(t.Context(), ownerKim, r, "")
+	tr, _, err := store.Submit(t.Context(), owner, r, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,8 +157,11 @@ func TestReceiveWithFaults(t *testing.T) {
 	}
 }
 
-// ownerKim is kim as the store knows owners.
-const ownerKim = "kim"
+// The owners as the store knows them.
+const (
+	ownerKim  = "kim"
+	ownerAlex = "alex"
+)
 
 func openTestStore(t *testing.T) *Store {
 	t.Helper()

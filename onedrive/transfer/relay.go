@@ -202,8 +202,9 @@ func (r *saving) put(ctx context.Context, data []byte) (Next, error) {
 			}
 		}
 		if !unclear || t.Name == "" {
-			// What says fail is refused when the name is taken, so rename need not look first.
-			look := t.ConflictBehavior != onedrive.Rename || t.Work.Errors > 0
+			// What says fail is refused when the name is taken, so rename need not look first; but where
+			// size and hash may not tell whose a file is, nothing must have had the name before.
+			look := t.ConflictBehavior != onedrive.Rename || t.Work.Errors > 0 || rewritable(t.Work.Wanted)
 			name, err := r.claimName(ctx, onedrive.SafeName(t.Work.Wanted), look)
 			if err != nil {
 				return r.trouble(ctx, err)

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"hash"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,6 +30,8 @@ func judgeItem(t *Transfer, item onedrive.DriveItem, sum string) verdict {
 		return aPage
 	case item.Size == 0:
 		return empty
+	case t.Route != Native && rewritten(item):
+		return right
 	case t.Size != nil && item.Size != *t.Size:
 		return otherSize
 	case sum != "" && item.File != nil && item.File.Hashes.QuickXorHash != "" && !strings.EqualFold(item.File.Hashes.QuickXorHash, sum):
@@ -37,6 +40,20 @@ func judgeItem(t *Transfer, item onedrive.DriveItem, sum string) verdict {
 		return aPage
 	}
 	return right
+}
+
+// rewritten reports a file whose size and hash are OneDrive's own: into these kinds SharePoint writes
+// the properties of its library as it stores them (rclone's page on OneDrive; onedrive-api-docs#935).
+func rewritten(item onedrive.DriveItem) bool {
+	return item.ParentReference.DriveType != "personal" && rewritable(item.Name)
+}
+
+// rewritable reports a name of such a kind, whatever the drive.
+func rewritable(name string) bool {
+	return slices.Contains([]string{
+		".docx", ".docm", ".dotx", ".doc", ".xlsx", ".xlsm", ".xlsb", ".xltx", ".xls", ".pptx", ".pptm", ".potx", ".ppsx", ".ppt", ".vsdx", ".vsd",
+		".pdf", ".html", ".htm", ".xhtml", ".mht", ".mhtml", ".aspx",
+	}, extension(name))
 }
 
 // quickXor is h as OneDrive writes it; "" without h.
