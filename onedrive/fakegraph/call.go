@@ -174,6 +174,7 @@ func (c *call) findDrive() *wireError {
 	}
 	c.drive.mu.Lock()
 	defer c.drive.mu.Unlock()
+	c.drive.ripen(c.now)
 	if name := c.place.special; name != "" && c.drive.specialFolder(name, c.now) == nil {
 		return notFound()
 	}

@@ -68,6 +68,9 @@ type Conduct struct {
 	// Enrich changes Office, PDF and HTML files as they are stored, and with them size and hashes, as
 	// SharePoint does: on from the start for work drives (rclone's page on OneDrive; OAD#935).
 	Enrich bool
+	// LateMetadata is how long after a picture was stored its image and photo facets come, with a new
+	// eTag and cTag: some seconds, from the start (a Microsoft engineer in OAD#308, OAD#392). 0 is at once.
+	LateMetadata time.Duration
 	// UploadExpires is how long an upload session lives; 0 is a day. TokenExpires is when the key
 	// in its address dies, with 403 (microsoft.md §4.4); 0 is as late as the session.
 	UploadExpires, TokenExpires time.Duration
@@ -106,7 +109,7 @@ var Tempers = []string{"legacy", "retired", "retired202", "retired201", "retired
 
 // conductOf is how an account's drive starts out.
 func conductOf(a *Account) Conduct {
-	c := Conduct{Temper: a.Temper, Enrich: kindOf(a) == business}
+	c := Conduct{Temper: a.Temper, Enrich: kindOf(a) == business, LateMetadata: 5 * time.Second}
 	if c.Temper == "" {
 		c.Temper = "legacy"
 		if kindOf(a) == business {

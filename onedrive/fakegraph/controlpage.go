@@ -100,6 +100,8 @@ var numbers = []struct {
 		func(c *Conduct) int64 { return int64(c.ScopeRefusal) }, func(c *Conduct, n int64) { c.ScopeRefusal = int(n) }},
 	{"put", "The largest simple upload", []option{{"0", "250 MB"}, {"4194304", "4 MB, as for years"}},
 		func(c *Conduct) int64 { return c.PutLimit }, func(c *Conduct, n int64) { c.PutLimit = n }},
+	{"late", "The metadata of a picture comes", []option{{"5", "5 seconds later"}, {"0", "at once"}, {"60", "a minute later"}},
+		func(c *Conduct) int64 { return int64(c.LateMetadata / time.Second) }, func(c *Conduct, n int64) { c.LateMetadata = time.Duration(n) * time.Second }},
 	{"units", "Requests a minute before a 429", []option{{"0", "no limit"}, {"120", "about 100"}, {"20", "about 15"}},
 		func(c *Conduct) int64 { return int64(c.UnitsPerMinute) }, func(c *Conduct, n int64) { c.UnitsPerMinute = int(n) }},
 }

@@ -115,6 +115,16 @@ func (s *Server) Remove(login, path string) {
 	})
 }
 
+// Rename gives a file or folder another name, as its owner would on another device.
+func (s *Server) Rename(login, path, name string) {
+	s.change(login, func(d *drive) {
+		if it := d.root.descend(segments(path)); it != nil && it.parent != nil {
+			d.move(it, it.parent, name, s.now())
+			d.touch(it, s.now())
+		}
+	})
+}
+
 // change runs do on an account's drive under its lock.
 func (s *Server) change(login string, do func(*drive)) {
 	d := s.driveOf(s.account(login))

@@ -27,6 +27,8 @@ type item struct {
 	remote      *item  // shortcuts: what they point at
 	sharedWith  []string
 
+	late time.Time // when its metadata comes; zero: it is there
+
 	created, modified time.Time
 	fileCreated       time.Time // fileSystemInfo; zero: as created
 	fileModified      time.Time
@@ -212,6 +214,7 @@ func (d *drive) store(parent *item, name, behavior string, b *blob, mime string,
 	if there == nil {
 		it = &item{id: d.newItemID(), name: free, blob: b, mime: mimeOf(free, mime), created: now, modified: now}
 		d.attach(parent, it, now)
+		d.postpone(it, now)
 		return it, false, nil
 	}
 	d.release(there.blob)
@@ -219,5 +222,31 @@ func (d *drive) store(parent *item, name, behavior string, b *blob, mime string,
 	there.content++
 	there.fileModified, there.source = time.Time{}, ""
 	d.touch(there, now)
+	d.postpone(there, now)
 	return there, true, nil
+}
+
+// postpone leaves the metadata of a picture to work in the background.
+func (d *drive) postpone(it *item, now time.Time) {
+	if d.conduct.LateMetadata > 0 && strings.HasPrefix(it.mime, "image/") {
+		it.late = now.Add(d.conduct.LateMetadata)
+		d.late = append(d.late, it)
+	}
+}
+
+// ripen does the background's work that is due. The drive's lock is held.
+func (d *drive) ripen(now time.Time) {
+	d.late = slices.DeleteFunc(d.late, func(it *item) bool {
+		if now.Before(it.late) {
+			return false
+		}
+		if !it.late.IsZero() {
+			it.late = time.Time{}
+			it.content++
+			it.version++
+			d.change++
+			it.change = d.change
+		}
+		return true
+	})
 }

@@ -143,7 +143,7 @@ func (c *call) render(it *item) *wireItem {
 func (c *call) renderFile(w *wireItem, it *item) {
 	w.File = it.file()
 	w.DownloadURL = c.downloadURL(it, "")
-	if width, height, ok := it.dimensions(); ok {
+	if width, height, ok := it.dimensions(); ok && it.late.IsZero() {
 		w.Image = &wireImage{Width: width, Height: height}
 		if strings.EqualFold(it.mime, "image/jpeg") {
 			w.Photo = &struct{}{}

@@ -196,14 +196,14 @@ func (r *saving) claimName(ctx context.Context, wanted string, look bool) (strin
 		item, err := r.client.Child(ctx, folder, name)
 		switch {
 		case errors.Is(err, onedrive.ErrNotFound):
-			t.Work.ETagBefore = ""
+			t.Work.ETagBefore, t.Work.SumBefore = "", ""
 			return name, nil
 		case err != nil:
 			return "", err
 		case t.ConflictBehavior == onedrive.Fail, t.ConflictBehavior == onedrive.Replace && item.IsFolder():
 			return "", onedrive.ErrNameExists
 		case t.ConflictBehavior == onedrive.Replace:
-			t.Work.ETagBefore = item.ETag
+			t.Work.ETagBefore, t.Work.SumBefore = item.ETag, sumOf(item)
 			return name, nil
 		}
 		r.s.names.releaseName(place, name, t.ID)
@@ -280,18 +280,25 @@ func ours(t *Transfer, item onedrive.DriveItem, sum string) bool {
 	if t.Work.ETagBefore != "" {
 		changed = item.LastModifiedDateTime
 	}
+	hash := sumOf(item)
 	switch {
 	case t.Work.PostedAt.IsZero(), item.File == nil, item.Size == 0:
 		return false
 	case !changed.IsZero() && changed.Before(since):
 		return false
-	case t.Work.ETagBefore != "" && item.ETag == t.Work.ETagBefore:
-		return false
+	case t.Work.ETagBefore != "" && !replaced(t, item) && (sum == "" || hash == "" || rewritten(item)):
+		return false // nothing tells it from the file that was there before
 	case rewritten(item):
 		return true // the name was looked at before and was free
 	case t.Size != nil && item.Size != *t.Size:
 		return false
 	}
-	hash := item.File.Hashes.QuickXorHash
 	return sum == "" || hash == "" || strings.EqualFold(hash, sum)
+}
+
+// replaced reports a file that holds something else than before. The eTag does not tell: OneDrive
+// changes it some time after a file was stored, by its work in the background (onedrive-api-docs#308).
+func replaced(t *Transfer, item onedrive.DriveItem) bool {
+	before, hash := t.Work.SumBefore, sumOf(item)
+	return item.ETag != t.Work.ETagBefore && before != "" && hash != "" && !strings.EqualFold(hash, before)
 }

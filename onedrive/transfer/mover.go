@@ -35,6 +35,7 @@ type Work struct {
 	NativeFailed bool               `json:"nativeFailed,omitempty" cbor:"11,keyasint,omitempty"` // native was tried and left
 	ItemID       string             `json:"itemId,omitempty" cbor:"12,keyasint,omitempty"`       // what is to be verified
 	ETagBefore   string             `json:"eTagBefore,omitempty" cbor:"13,keyasint,omitempty"`   // of the file that replace will replace
+	SumBefore    string             `json:"sumBefore,omitempty" cbor:"23,keyasint,omitempty"`    // its QuickXorHash
 	Sum          string             `json:"sum,omitempty" cbor:"14,keyasint,omitempty"`          // QuickXorHash of what was sent, if that was known before
 	Best         int64              `json:"best,omitempty" cbor:"15,keyasint,omitempty"`         // the most bytes of the file that OneDrive ever had
 	Wanted       string             `json:"wanted,omitempty" cbor:"16,keyasint,omitempty"`       // the name before a number was put to it

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"skylift/onedrive"
@@ -154,18 +155,51 @@ func TestConflictsMeanTheSameOnEachRoute(t *testing.T) {
 	}
 }
 
-// Undo takes nothing that somebody has worked on since.
+// Undo takes nothing that somebody has worked on since; what OneDrive itself has worked on it does take.
 func TestUndoSparesWhatChanged(t *testing.T) {
-	w := newWorld(t)
-	tr := w.drive(t, w.ask(t, kim, Request{SourceURL: "/tabby.jpg"}))
-	w.check(t, tr, "tabby.jpg", tabby)
-	w.ms.PutFile(kim, "/tabby.jpg", []byte("retouched"))
-	if err := w.saver.Undo(t.Context(), *tr); !errors.Is(err, onedrive.ErrModified) {
-		t.Errorf("undo: %v; want ErrModified", err)
+	retouched := bytes.Clone(tabby)
+	retouched[len(retouched)-3] ^= 1
+	for _, tt := range []struct {
+		what   string
+		change func(w *world, login string)
+		want   error
+	}{
+		{"nobody", func(*world, string) {}, nil},
+		{"somebody, as long as before", func(w *world, login string) { w.ms.PutFile(login, "/tabby.jpg", retouched) }, onedrive.ErrModified},
+		{"somebody, its size too", func(w *world, login string) { w.ms.PutFile(login, "/tabby.jpg", []byte("retouched")) }, onedrive.ErrModified},
+		{"somebody, its name", func(w *world, login string) { w.ms.Rename(login, "/tabby.jpg", "cat.jpg") }, onedrive.ErrModified},
+		{"somebody who took it away", func(w *world, login string) { w.ms.Remove(login, "/tabby.jpg") }, onedrive.ErrNotFound},
+	} {
+		for _, login := range []string{robin, kim, alex} {
+			for _, late := range []time.Duration{0, 30 * time.Second} {
+				w := newWorldWith(t, fakegraph.Options{Empty: true})
+				tr := w.drive(t, w.ask(t, login, Request{SourceURL: "/tabby.jpg"}))
+				w.check(t, tr, "tabby.jpg", tabby)
+				tt.change(w, login)
+				w.pass(late)
+				if err := w.saver.Undo(t.Context(), *tr); !errors.Is(err, tt.want) {
+					t.Errorf("changed by %s, %s after %v: undo: %v; want %v", tt.what, login, late, err, tt.want)
+				}
+				if files := w.ms.Files(login); (len(files) == 1) != (tt.want == onedrive.ErrModified) {
+					t.Errorf("changed by %s, %s after %v: left %v", tt.what, login, late, files)
+				}
+			}
+		}
 	}
-	if got, _ := w.ms.Content(kim, "/tabby.jpg"); string(got) != "retouched" {
-		t.Errorf("the retouched file is gone")
-	}
+}
+
+// The file that was to be replaced is not taken for the one that replaces it, although OneDrive has
+// given it another eTag meanwhile.
+func TestTheOldFileIsNotTakenForTheNewOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorldInABubble(t, nil)
+		older := bytes.Clone(tabby)
+		older[len(older)-3] ^= 1
+		w.ms.PutFile(robin, "/tabby.jpg", older)
+		w.ms.SetConduct(robin, func(c *fakegraph.Conduct) { c.Stuck = true })
+		tr := w.drive(t, w.ask(t, robin, Request{SourceURL: "/tabby.jpg", ConflictBehavior: onedrive.Replace}))
+		w.check(t, tr, "tabby.jpg", tabby)
+	})
 }
 
 // Two transfers of one name at the same time get two names, and nothing is lost.

@@ -184,7 +184,21 @@ func (s *Saver) Undo(ctx context.Context, t Transfer) error {
 	if err != nil {
 		return err
 	}
-	return client.Delete(ctx, onedrive.Ref{DriveID: t.Item.DriveID, ID: t.Item.ID}, t.Item.ETag)
+	ref := onedrive.Ref{DriveID: t.Item.DriveID, ID: t.Item.ID}
+	err = client.Delete(ctx, ref, t.Item.ETag)
+	if !errors.Is(err, onedrive.ErrModified) {
+		return err
+	}
+	// Some seconds after a file was stored OneDrive's work in the background gives it another eTag, a
+	// picture above all (onedrive-api-docs#308). Who has not touched name or content has not changed it.
+	item, gone := client.Item(ctx, ref)
+	if gone != nil {
+		return gone
+	}
+	if sum := sumOf(item); sum == "" || sum != t.Item.Sum || item.Size != t.Item.Size || item.Name != t.Item.Name {
+		return err
+	}
+	return client.Delete(ctx, ref, item.ETag)
 }
 
 // ErrNotUndoable means that there is nothing to undo, or that undoing would lose what was there before.

@@ -90,6 +90,7 @@ type Item struct {
 	Size    int64  `json:"size" cbor:"4,keyasint,omitempty"`
 	WebURL  string `json:"webUrl" cbor:"5,keyasint,omitempty"`
 	ETag    string `json:"eTag,omitempty" cbor:"6,keyasint,omitempty"` // as it was when we verified it: undo removes nothing that changed since
+	Sum     string `json:"sum,omitempty" cbor:"7,keyasint,omitempty"`  // QuickXorHash, likewise
 }
 
 // Failure is why a transfer failed: a stable code of the API; the words for people are made from it elsewhere.

@@ -34,7 +34,7 @@ func judgeItem(t *Transfer, item onedrive.DriveItem, sum string) verdict {
 		return right
 	case t.Size != nil && item.Size != *t.Size:
 		return otherSize
-	case sum != "" && item.File != nil && item.File.Hashes.QuickXorHash != "" && !strings.EqualFold(item.File.Hashes.QuickXorHash, sum):
+	case sum != "" && sumOf(item) != "" && !strings.EqualFold(sumOf(item), sum):
 		return otherSize
 	case t.Route == Native && item.File != nil && strings.HasPrefix(item.File.MimeType, "text/html") && kindOfType(t.ContentType).image():
 		return aPage
@@ -62,6 +62,14 @@ func quickXor(h hash.Hash) string {
 		return ""
 	}
 	return base64.StdEncoding.EncodeToString(h.Sum(nil))
+}
+
+// sumOf is the QuickXorHash of an item; "" without one.
+func sumOf(item onedrive.DriveItem) string {
+	if item.File == nil {
+		return ""
+	}
+	return item.File.Hashes.QuickXorHash
 }
 
 // maxLooks is how often an item that was just made may be missing: OneDrive's own view lags.
@@ -172,7 +180,7 @@ func (r *saving) done(ctx context.Context, item onedrive.DriveItem) (Next, error
 	}
 	t.Item = &Item{DriveID: driveOf(t, item), ID: item.ID, Name: item.Name, Size: item.Size, WebURL: item.WebURL}
 	if t.Work.ETagBefore == "" {
-		t.Item.ETag = item.ETag // without it there is no undo: what was replaced would be lost
+		t.Item.ETag, t.Item.Sum = item.ETag, sumOf(item) // without it there is no undo: what was replaced would be lost
 	}
 	t.Work = Work{Phase: Verifying, ItemID: item.ID, PostedAt: t.Work.PostedAt, ETagBefore: t.Work.ETagBefore, NativeFailed: t.Work.NativeFailed}
 	r.s.forget(t)
