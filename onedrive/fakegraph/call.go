@@ -99,6 +99,9 @@ func (c *call) serve() (e *wireError) {
 	if e := c.meter(op.units); e != nil {
 		return e
 	}
+	if op.phase == PhaseItem || op.phase == PhaseChildren {
+		c.drive = c.drive.lagging(c.now)
+	}
 	phases := c.phases(op)
 	c.s.withFaults(c.w, c.r, c.account.Login, phases, func(w http.ResponseWriter) {
 		c.w = w
@@ -240,7 +243,9 @@ func (c *call) start() (*item, []string, *wireError) {
 			return nil, nil, notFound()
 		}
 	case p.item != "":
-		if it = c.drive.items[p.item]; it == nil {
+		if it = c.drive.items[p.item]; it == nil && c.drive.conduct.ForeignID {
+			return nil, nil, invalid("The id of the item is not valid.")
+		} else if it == nil {
 			return nil, nil, notFound()
 		}
 	}

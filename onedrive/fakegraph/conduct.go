@@ -71,6 +71,12 @@ type Conduct struct {
 	// LateMetadata is how long after a picture was stored its image and photo facets come, with a new
 	// eTag and cTag: some seconds, from the start (a Microsoft engineer in OAD#308, OAD#392). 0 is at once.
 	LateMetadata time.Duration
+	// ForeignID names the item in the answer to an upload by an id that Graph itself does not take: 400
+	// (the shapes of ids differ between the hosts; microsoft.md §3.3).
+	ForeignID bool
+	// Lag is how far reads of items and of folders are behind: they show the drive as it was so long ago
+	// (RCL's "eventual consistency", microsoft.md §4.4). Writes never are.
+	Lag time.Duration
 	// UploadExpires is how long an upload session lives; 0 is a day. TokenExpires is when the key
 	// in its address dies, with 403 (microsoft.md §4.4); 0 is as late as the session.
 	UploadExpires, TokenExpires time.Duration

@@ -124,7 +124,7 @@ func (c *call) finishPut(in *intake) *wireError {
 	if e != nil {
 		return e
 	}
-	w := c.render(it)
+	w := c.uploaded(it)
 	w.Context = c.base + "/v1.0/$metadata#drives('" + it.drive.id + "')/items/$entity"
 	status := http.StatusCreated
 	if replaced {
@@ -132,6 +132,15 @@ func (c *call) finishPut(in *intake) *wireError {
 	}
 	c.answer(status, w)
 	return nil
+}
+
+// uploaded is the item in the answer to the upload that made it.
+func (c *call) uploaded(it *item) *wireItem {
+	w := c.render(it)
+	if c.drive.conduct.ForeignID {
+		w.ID = strings.ToLower(w.ID) + ".0"
+	}
+	return w
 }
 
 // malware is the answer to a file that the scanner doesn't like (microsoft.md §5.5).

@@ -58,6 +58,7 @@ var switches = []struct {
 	{"full", "The drive is full (507)", func(c *Conduct) *bool { return &c.Full }},
 	{"early", "A taken name shows at the first fragment", func(c *Conduct) *bool { return &c.EarlyConflict }},
 	{"enrich", "Office, PDF and HTML files are changed as they are stored (work or school)", func(c *Conduct) *bool { return &c.Enrich }},
+	{"foreignid", "Uploads are answered with an id that Graph refuses (400)", func(c *Conduct) *bool { return &c.ForeignID }},
 	{"nodrive", "The account has no OneDrive", func(c *Conduct) *bool { return &c.NoDrive }},
 }
 
@@ -102,6 +103,8 @@ var numbers = []struct {
 		func(c *Conduct) int64 { return c.PutLimit }, func(c *Conduct, n int64) { c.PutLimit = n }},
 	{"late", "The metadata of a picture comes", []option{{"5", "5 seconds later"}, {"0", "at once"}, {"60", "a minute later"}},
 		func(c *Conduct) int64 { return int64(c.LateMetadata / time.Second) }, func(c *Conduct, n int64) { c.LateMetadata = time.Duration(n) * time.Second }},
+	{"lag", "Reads show the drive", []option{{"0", "as it is"}, {"5", "as it was 5 seconds ago"}, {"60", "as it was a minute ago"}},
+		func(c *Conduct) int64 { return int64(c.Lag / time.Second) }, func(c *Conduct, n int64) { c.Lag = time.Duration(n) * time.Second }},
 	{"units", "Requests a minute before a 429", []option{{"0", "no limit"}, {"120", "about 100"}, {"20", "about 15"}},
 		func(c *Conduct) int64 { return int64(c.UnitsPerMinute) }, func(c *Conduct, n int64) { c.UnitsPerMinute = int(n) }},
 }

@@ -50,6 +50,7 @@ type drive struct {
 	used     int64   // bytes of all files, the owner's quota
 	binned   int64   // bytes in the recycle bin
 	kept     int64   // bytes held in memory, open sessions included
+	pasts    []past  // for Conduct.Lag, oldest first
 	late     []*item // whose metadata is still to come
 	graves   []tombstone
 	special  map[string]*item
@@ -144,6 +145,7 @@ func (d *drive) touch(it *item, now time.Time) {
 
 // bury deletes it and all below: to the bin, with tombstones for delta.
 func (d *drive) bury(it *item, now time.Time) {
+	d.remember(now)
 	for _, child := range it.children {
 		d.bury(child, now)
 	}

@@ -165,7 +165,7 @@ func (s *Server) commit(w http.ResponseWriter, r *http.Request, u *uploadSession
 	if replaced {
 		status = http.StatusOK
 	}
-	c.answer(status, c.render(it))
+	c.answer(status, c.uploaded(it))
 	return nil
 }
 

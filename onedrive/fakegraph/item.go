@@ -178,6 +178,7 @@ func (d *drive) attach(parent, it *item, now time.Time) {
 
 // addFolder makes a folder; the names are checked by the caller.
 func (d *drive) addFolder(parent *item, name string, now time.Time) *item {
+	d.remember(now)
 	it := &item{id: d.newItemID(), name: name, children: map[string]*item{}, created: now, modified: now}
 	d.attach(parent, it, now)
 	return it
@@ -207,6 +208,7 @@ func (d *drive) store(parent *item, name, behavior string, b *blob, mime string,
 	if e := d.room(grown); e != nil {
 		return nil, false, e
 	}
+	d.remember(now)
 	d.used += grown
 	if b.kept {
 		d.kept += b.size
@@ -236,6 +238,10 @@ func (d *drive) postpone(it *item, now time.Time) {
 
 // ripen does the background's work that is due. The drive's lock is held.
 func (d *drive) ripen(now time.Time) {
+	if !slices.ContainsFunc(d.late, func(it *item) bool { return !now.Before(it.late) }) {
+		return
+	}
+	d.remember(now)
 	d.late = slices.DeleteFunc(d.late, func(it *item) bool {
 		if now.Before(it.late) {
 			return false

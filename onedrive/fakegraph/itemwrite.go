@@ -251,6 +251,7 @@ func (c *call) rename(it *item, req itemRequest) *wireError {
 }
 
 func (d *drive) move(it, parent *item, name string, now time.Time) {
+	d.remember(now)
 	delete(it.parent.children, nameKey(it.name))
 	d.touch(it, now) // the old folder has changed too
 	it.parent, it.name = parent, name

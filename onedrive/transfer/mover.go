@@ -37,6 +37,8 @@ type Work struct {
 	ETagBefore   string             `json:"eTagBefore,omitempty" cbor:"13,keyasint,omitempty"`   // of the file that replace will replace
 	SumBefore    string             `json:"sumBefore,omitempty" cbor:"23,keyasint,omitempty"`    // its QuickXorHash
 	Sum          string             `json:"sum,omitempty" cbor:"14,keyasint,omitempty"`          // QuickXorHash of what was sent, if that was known before
+	Answer       string             `json:"answer,omitempty" cbor:"24,keyasint,omitempty"`       // how OneDrive's own answer to the last byte was
+	Looks        int                `json:"looks,omitempty" cbor:"25,keyasint,omitempty"`        // how often in a row what was saved was not seen
 	Best         int64              `json:"best,omitempty" cbor:"15,keyasint,omitempty"`         // the most bytes of the file that OneDrive ever had
 	Wanted       string             `json:"wanted,omitempty" cbor:"16,keyasint,omitempty"`       // the name before a number was put to it
 	Short        bool               `json:"short,omitempty" cbor:"22,keyasint,omitempty"`        // the folder's path leaves room for a short name only

@@ -197,8 +197,8 @@ func (r *saving) put(ctx context.Context, data []byte) (Next, error) {
 				return r.trouble(ctx, err)
 			}
 			if found {
-				t.Work.ItemID = item.ID
-				return r.verifySum(ctx, sum)
+				t.Work.ItemID, t.Work.Sum = item.ID, sum
+				return r.verify(ctx)
 			}
 		}
 		if !unclear || t.Name == "" {
@@ -218,8 +218,8 @@ func (r *saving) put(ctx context.Context, data []byte) (Next, error) {
 		item, err := r.client.PutContent(ctx, t.Folder.Ref(), t.Name, t.sent(), t.ContentType, size, r.second(bytes.NewReader(data), size))
 		switch {
 		case err == nil:
-			t.Work.ItemID = item.ID
-			return r.verifySum(ctx, sum)
+			r.answered(item, sum)
+			return r.verify(ctx)
 		case errors.Is(err, onedrive.ErrNameExists):
 			if next, over, err := r.nameGone(ctx, sum, unclear); over || err != nil {
 				return next, err
@@ -252,9 +252,14 @@ func (r *saving) nameGone(ctx context.Context, sum string, before bool) (Next, b
 	}
 	if err == nil && (t.Work.NativeFailed || before) && ours(t, item, sum) {
 		r.dropSession(ctx)
-		t.Work.ItemID = item.ID
-		next, err := r.verifySum(ctx, sum)
+		t.Work.ItemID, t.Work.Sum = item.ID, cmpOr(sum, t.Work.Sum)
+		next, err := r.verify(ctx)
 		return next, true, err
+	}
+	if err != nil && (t.Work.NativeFailed || before && sum != "") {
+		if next, again := r.lookAgain(maxLooks); again {
+			return next, true, nil // it may be ours, and only not seen yet
+		}
 	}
 	if t.ConflictBehavior != onedrive.Rename && err != nil {
 		// Nothing has the name but an upload session of which nobody heard: it lasts a day (microsoft.md §4.4).

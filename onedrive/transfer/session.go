@@ -275,7 +275,9 @@ func (r *saving) lost(ctx context.Context) (Next, error) {
 // committed verifies the file that a session has made. OneDrive does not always name it.
 func (r *saving) committed(ctx context.Context, item *onedrive.DriveItem, sum string) (Next, error) {
 	t := r.t
-	if item == nil {
+	if item != nil {
+		r.answered(*item, sum)
+	} else {
 		found, ok, err := r.lookForOurs(ctx, sum)
 		if err != nil {
 			return r.trouble(ctx, err)
@@ -285,8 +287,8 @@ func (r *saving) committed(ctx context.Context, item *onedrive.DriveItem, sum st
 			r.dropSession(ctx)
 			return next, err
 		}
-		item = &found
+		t.Work.ItemID, t.Work.Sum = found.ID, sum
 	}
-	t.Work.UploadURL, t.Work.ItemID = "", item.ID
-	return r.verifySum(ctx, sum)
+	t.Work.UploadURL = ""
+	return r.verify(ctx)
 }

@@ -72,34 +72,66 @@ func sumOf(item onedrive.DriveItem) string {
 	return item.File.Hashes.QuickXorHash
 }
 
-// maxLooks is how often an item that was just made may be missing: OneDrive's own view lags.
+// Looks at what was just saved and is not there, or not as it was sent: OneDrive's own view lags.
 const maxLooks = 5
 
-// verify looks the item up and ends the transfer, one way or the other.
-func (r *saving) verify(ctx context.Context) (Next, error) { return r.verifySum(ctx, "") }
+// lookAgain says when to look again, each time later, and whether at all: n times in a row at most.
+func (r *saving) lookAgain(n int) (next Next, again bool) {
+	w := &r.t.Work
+	if w.Looks++; w.Looks <= n {
+		return Next{After: backoff(w.Looks)}, true
+	}
+	w.Looks = 0
+	return Next{}, false
+}
 
-func (r *saving) verifySum(ctx context.Context, sum string) (Next, error) {
+// answered notes what OneDrive itself said of the file when it had all of it.
+func (r *saving) answered(item onedrive.DriveItem, sum string) {
+	r.t.Work.ItemID, r.t.Work.Sum, r.t.Work.Answer = item.ID, sum, answerRight
+	if judgeItem(r.t, item, sum) != right {
+		r.t.Work.Answer = answerWrong
+	}
+}
+
+// What Work.Answer can be; "": nobody heard the answer.
+const (
+	answerRight = "right" // the item that it names is what was sent
+	answerWrong = "wrong"
+)
+
+// verify looks the item up and ends the transfer, one way or the other.
+func (r *saving) verify(ctx context.Context) (Next, error) {
 	t := r.t
 	t.Work.Phase = Verifying
 	item, err := r.client.Item(ctx, onedrive.Ref{DriveID: t.Folder.DriveID, ID: t.Work.ItemID})
-	if errors.Is(err, onedrive.ErrNotFound) {
-		return r.missing(ctx)
-	}
 	if err != nil {
 		return r.unverified(ctx, err)
 	}
-	v := judgeItem(t, item, sum)
+	return r.judge(ctx, item)
+}
+
+// judge ends the transfer by what its item turned out to be.
+func (r *saving) judge(ctx context.Context, item onedrive.DriveItem) (Next, error) {
+	t := r.t
+	v := judgeItem(t, item, t.Work.Sum)
 	if v == right && t.Route == Native && kindOfType(t.ContentType).image() && item.Image == nil {
 		v = r.judgeSource(ctx)
 	}
-	if v == right {
+	if v == empty || v == otherSize {
+		if next, again := r.lookAgain(maxLooks); again {
+			return next, nil
+		}
+	}
+	switch {
+	case v == right, v == otherSize && t.Work.Answer == answerRight: // saved, and changed since
 		return r.done(ctx, item)
-	}
-	if t.Route == Native {
+	case t.Route == Native:
 		return r.wrongNative(ctx, item, v)
-	}
-	if err := r.remove(ctx, item); err != nil {
-		return r.trouble(ctx, err)
+	case t.Work.Answer == answerWrong && item.ParentReference.DriveType == "personal" && !rewritable(item.Name):
+		// OneDrive itself said that it got something else. What a work drive makes of a file is its own affair.
+		if err := r.remove(ctx, item); err != nil {
+			return r.trouble(ctx, err)
+		}
 	}
 	return r.fail(ctx, string(v), "")
 }
@@ -118,23 +150,25 @@ func (r *saving) judgeSource(ctx context.Context) verdict {
 	return aPage
 }
 
-// unverified is an item that could not be looked at. The file is there, so no answer makes a failure of it.
+// unverified is an item that could not be looked at. The file is there, so no answer makes a failure of
+// it; one that says that there is none of that id, or not for us, leads to the look at the name.
 func (r *saving) unverified(ctx context.Context, err error) (Next, error) {
 	var graph *onedrive.Error
 	switch errors.As(err, &graph); {
 	case ctx.Err() != nil, graph == nil, errors.Is(err, onedrive.ErrUnauthenticated), errors.Is(err, onedrive.ErrThrottled):
 		return r.trouble(ctx, err)
+	case errors.Is(err, onedrive.ErrUnavailable), errors.Is(err, onedrive.ErrLocked), graph.Status < 400 || graph.Status >= 500:
+		return r.offline(ctx, graph)
 	}
-	return r.offline(ctx, graph)
+	return r.missing(ctx)
 }
 
 // missing is an item that was promised and is not there (yet).
 func (r *saving) missing(ctx context.Context) (Next, error) {
 	t := r.t
-	if t.Work.Errors++; t.Work.Errors <= maxLooks {
-		return Next{After: backoff(t.Work.Errors)}, nil
+	if next, again := r.lookAgain(maxLooks); again {
+		return next, nil
 	}
-	t.Work.Errors = 0
 	item, found, err := r.lookForOurs(ctx, "")
 	switch {
 	case err != nil:
@@ -142,6 +176,8 @@ func (r *saving) missing(ctx context.Context) (Next, error) {
 	case found && item.ID != t.Work.ItemID:
 		t.Work.ItemID = item.ID
 		return Next{}, nil
+	case found:
+		return r.judge(ctx, item)
 	case t.Route == Native:
 		return r.handOver(ctx, reasonForgotten)
 	}

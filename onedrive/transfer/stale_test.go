@@ -1,0 +1,90 @@
+package transfer
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"skylift/onedrive"
+	"skylift/onedrive/fakegraph"
+)
+
+// OneDrive's own view may be seconds behind: what it shows just after an upload is no reason to take
+// the file away, to send it again or to call it failed.
+func TestReadsThatLagBehind(t *testing.T) {
+	lag := func(c *fakegraph.Conduct) { c.Lag = 5 * time.Second }
+	for _, login := range []string{robin, kim, alex} {
+		for _, path := range []string{"/tabby.jpg", "/large.bin", "/chunked.bin"} {
+			for _, behavior := range []onedrive.ConflictBehavior{onedrive.Rename, onedrive.Replace, onedrive.Fail} {
+				for what, fault := range map[string]fakegraph.Fault{
+					"": {}, "the answer is lost": {Phase: fakegraph.PhasePut, Action: fakegraph.Reset, After: true},
+					"the job is lost": {Phase: fakegraph.PhaseMonitor, Status: 404},
+				} {
+					t.Run(fmt.Sprintf("%s%s %s %s", login, path, behavior, what), func(t *testing.T) {
+						synctest.Test(t, func(t *testing.T) {
+							w := newWorldInABubble(t, nil)
+							if behavior == onedrive.Replace {
+								w.ms.PutFile(login, path, []byte("older"))
+								time.Sleep(time.Minute)
+							}
+							w.ms.SetConduct(login, lag)
+							if what != "" {
+								w.ms.Faults().Add(fault)
+							}
+							tr := w.drive(t, w.ask(t, login, Request{SourceURL: path, ConflictBehavior: behavior}))
+							kind := kindOfPath(path)
+							if w.savedOnce(t, tr, kind.name, kind.content); len(w.ms.Files(login)) != 1 {
+								t.Errorf("%v", w.ms.Files(login))
+							}
+						})
+					})
+				}
+			}
+		}
+	}
+}
+
+// An id that Graph itself does not take is no reason to wait for days: the file is found by its name.
+func TestAnIDThatGraphRefuses(t *testing.T) {
+	for _, login := range []string{kim, alex} {
+		for _, path := range []string{"/tabby.jpg", "/large.bin"} {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorldInABubble(t, nil)
+				w.ms.SetConduct(login, func(c *fakegraph.Conduct) { c.ForeignID = true })
+				began, kind := time.Now(), kindOfPath(path)
+				tr := w.drive(t, w.ask(t, login, Request{SourceURL: path}))
+				if w.savedOnce(t, tr, kind.name, kind.content); time.Since(began) > time.Minute {
+					t.Errorf("took %v", time.Since(began))
+				}
+			})
+		}
+	}
+}
+
+// What somebody works on as soon as it is there stays: OneDrive itself said that it was saved.
+func TestAFileThatIsEditedAtOnceIsSaved(t *testing.T) {
+	for _, login := range []string{kim, alex} {
+		for _, path := range []string{"/tabby.jpg", "/large.bin"} {
+			synctest.Test(t, func(t *testing.T) {
+				var w *world
+				edited := false
+				w = newWorldInABubble(t, func(r *http.Request) error {
+					if !edited && phaseOf(r) == fakegraph.PhaseItem && len(w.ms.Files(login)) > 0 {
+						edited = true
+						w.ms.PutFile(login, path, []byte("edited"))
+					}
+					return nil
+				})
+				tr := w.drive(t, w.ask(t, login, Request{SourceURL: path}))
+				if tr.State != Completed || tr.Item.Size != 6 {
+					t.Errorf("%s of %s: %s %+v", path, login, tr.State, tr.Failure)
+				}
+				if got, _ := w.ms.Content(login, path); string(got) != "edited" {
+					t.Errorf("%s of %s: holds %.10q", path, login, got)
+				}
+			})
+		}
+	}
+}
