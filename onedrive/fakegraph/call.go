@@ -177,6 +177,7 @@ func (c *call) findDrive() *wireError {
 	}
 	c.drive.mu.Lock()
 	defer c.drive.mu.Unlock()
+	c.s.finishDue(c.drive, c.now)
 	c.drive.ripen(c.now)
 	if name := c.place.special; name != "" && c.drive.specialFolder(name, c.now) == nil {
 		return notFound()

@@ -105,6 +105,8 @@ var numbers = []struct {
 		func(c *Conduct) int64 { return int64(c.LateMetadata / time.Second) }, func(c *Conduct, n int64) { c.LateMetadata = time.Duration(n) * time.Second }},
 	{"lag", "Reads show the drive", []option{{"0", "as it is"}, {"5", "as it was 5 seconds ago"}, {"60", "as it was a minute ago"}},
 		func(c *Conduct) int64 { return int64(c.Lag / time.Second) }, func(c *Conduct, n int64) { c.Lag = time.Duration(n) * time.Second }},
+	{"commit", "A complete upload session becomes a file", []option{{"0", "at once"}, {"10", "10 seconds later, after a 504"}, {"300", "5 minutes later, after a 504"}},
+		func(c *Conduct) int64 { return int64(c.CommitTakes / time.Second) }, func(c *Conduct, n int64) { c.CommitTakes = time.Duration(n) * time.Second }},
 	{"units", "Requests a minute before a 429", []option{{"0", "no limit"}, {"120", "about 100"}, {"20", "about 15"}},
 		func(c *Conduct) int64 { return int64(c.UnitsPerMinute) }, func(c *Conduct, n int64) { c.UnitsPerMinute = int(n) }},
 }

@@ -45,13 +45,14 @@ type drive struct {
 	conduct  Conduct
 	items    map[string]*item
 	root     *item
-	number   int     // last item number handed out
-	change   uint64  // last change number, for delta
-	used     int64   // bytes of all files, the owner's quota
-	binned   int64   // bytes in the recycle bin
-	kept     int64   // bytes held in memory, open sessions included
-	pasts    []past  // for Conduct.Lag, oldest first
-	late     []*item // whose metadata is still to come
+	number   int              // last item number handed out
+	change   uint64           // last change number, for delta
+	used     int64            // bytes of all files, the owner's quota
+	binned   int64            // bytes in the recycle bin
+	kept     int64            // bytes held in memory, open sessions included
+	pasts    []past           // for Conduct.Lag, oldest first
+	commits  []*uploadSession // that become files later
+	late     []*item          // whose metadata is still to come
 	graves   []tombstone
 	special  map[string]*item
 	sessions map[string]*uploadSession

@@ -2,6 +2,7 @@ package fakegraph
 
 import (
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -32,7 +33,19 @@ func (s *Server) fragment(w http.ResponseWriter, r *http.Request, u *uploadSessi
 		writeJSON(w, http.StatusAccepted, status)
 		return nil
 	}
+	if conduct.CommitTakes > 0 {
+		u.drive.commitAt(u, now.Add(conduct.CommitTakes))
+		return refuse(504, "generalException", "The upload takes longer than the answer may.")
+	}
 	return s.commit(w, r, u)
+}
+
+// commitAt leaves the making of the file for later.
+func (d *drive) commitAt(u *uploadSession, t time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	u.commits = t
+	d.commits = append(d.commits, u)
 }
 
 // conductNow is the conduct under the drive's lock.
@@ -123,43 +136,14 @@ func (s *Server) commitDeferred(w http.ResponseWriter, r *http.Request, u *uploa
 	return s.commit(w, r, u)
 }
 
-// commit makes the file. When the name is taken the session stays: it can be cancelled, and its
-// bytes are not lost before it expires (microsoft.md §4.4).
+// commit makes the file and answers with it.
 func (s *Server) commit(w http.ResponseWriter, r *http.Request, u *uploadSession) *wireError {
 	c := &call{s: s, w: w, r: r, account: u.drive.owner(), drive: u.drive, base: s.base(r), now: s.now()}
-	d := u.drive
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	u.mu.Lock()
-	in := u.in
-	u.mu.Unlock()
-	if in == nil || d.sessions[u.token] != u {
-		return sessionGone()
-	}
-	if in.malware() {
-		return s.end(u, malware())
-	}
-	parent := d.items[u.parent]
-	if e := d.checkParent(parent); e != nil {
-		return s.end(u, e)
-	}
-	if there := parent.children[nameKey(u.name)]; u.ifMatch != "" && (there == nil || u.ifMatch != "*" && !sameTag(u.ifMatch, there.eTag())) {
-		return modified()
-	} else if there != nil && d.locked(there) {
-		return checkedOut()
-	}
-	if _, _, e := d.claim(parent, u.name, u.behavior); e != nil {
-		return e
-	}
-	b := d.enriched(u.name, in.blob())
-	_ = s.end(u, nil) // before the store: the blob counts as kept from there on
-	it, replaced, e := d.store(parent, u.name, u.behavior, b, "", c.now)
+	c.drive.mu.Lock()
+	defer c.drive.mu.Unlock()
+	it, replaced, e := s.finish(u, c.now)
 	if e != nil {
 		return e
-	}
-	it.setTimes(u.times)
-	if u.about != "" {
-		it.description = u.about
 	}
 	status := http.StatusCreated
 	if replaced {
@@ -167,6 +151,54 @@ func (s *Server) commit(w http.ResponseWriter, r *http.Request, u *uploadSession
 	}
 	c.answer(status, c.uploaded(it))
 	return nil
+}
+
+// finish makes the file. When the name is taken the session stays: it can be cancelled, and its
+// bytes are not lost before it expires (microsoft.md §4.4). The drive's lock is held.
+func (s *Server) finish(u *uploadSession, now time.Time) (it *item, replaced bool, e *wireError) {
+	d := u.drive
+	u.mu.Lock()
+	in := u.in
+	u.mu.Unlock()
+	if in == nil || d.sessions[u.token] != u {
+		return nil, false, sessionGone()
+	}
+	if in.malware() {
+		return nil, false, s.end(u, malware())
+	}
+	parent := d.items[u.parent]
+	if e := d.checkParent(parent); e != nil {
+		return nil, false, s.end(u, e)
+	}
+	if there := parent.children[nameKey(u.name)]; u.ifMatch != "" && (there == nil || u.ifMatch != "*" && !sameTag(u.ifMatch, there.eTag())) {
+		return nil, false, modified()
+	} else if there != nil && d.locked(there) {
+		return nil, false, checkedOut()
+	}
+	if _, _, e := d.claim(parent, u.name, u.behavior); e != nil {
+		return nil, false, e
+	}
+	b := d.enriched(u.name, in.blob())
+	_ = s.end(u, nil) // before the store: the blob counts as kept from there on
+	if it, replaced, e = d.store(parent, u.name, u.behavior, b, "", now); e != nil {
+		return nil, false, e
+	}
+	it.setTimes(u.times)
+	if u.about != "" {
+		it.description = u.about
+	}
+	return it, replaced, nil
+}
+
+// finishDue makes the files of the complete sessions whose time has come. The drive's lock is held.
+func (s *Server) finishDue(d *drive, now time.Time) {
+	d.commits = slices.DeleteFunc(d.commits, func(u *uploadSession) bool {
+		if now.Before(u.commits) {
+			return false
+		}
+		_, _, _ = s.finish(u, now) // nobody waits for what comes of it
+		return true
+	})
 }
 
 // end forgets the session and hands e through. The drive's lock is held.

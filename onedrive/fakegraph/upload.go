@@ -34,6 +34,8 @@ type uploadSession struct {
 	missing  string // shape of nextExpectedRanges
 	login    string // who made it
 
+	commits time.Time // when it becomes a file, if that takes long; the drive's lock guards it
+
 	busy sync.Mutex // held while a fragment is taken in: they come one after the other
 
 	mu       sync.Mutex // taken after the drive's lock, never before
@@ -281,6 +283,9 @@ func (u *uploadSession) phases(r *http.Request) []Phase {
 
 func (s *Server) upload(w http.ResponseWriter, r *http.Request, u *uploadSession) *wireError {
 	now := s.now()
+	u.drive.mu.Lock()
+	s.finishDue(u.drive, now)
+	u.drive.mu.Unlock()
 	u.mu.Lock()
 	gone, expired, keyDead := u.gone, !now.Before(u.expires), !u.keyDies.IsZero() && !now.Before(u.keyDies)
 	u.mu.Unlock()

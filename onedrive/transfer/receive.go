@@ -44,7 +44,11 @@ func (r *saving) awaitBytes(ctx context.Context) (Next, error) {
 	t := r.t
 	if t.Work.Phase == Verifying {
 		t.State, t.Reason, t.Due = InProgress, "", zeroTime
-		return r.verify(ctx)
+		next, err := r.verify(ctx)
+		if err != nil || t.State.Final() || t.Work.Phase == Verifying {
+			return next, err
+		}
+		r.anew() // OneDrive has lost it all
 	}
 	left := t.Created.Add(clientWait).Sub(r.s.opt.Now())
 	if left <= 0 {
@@ -353,9 +357,14 @@ func (r *saving) received(ctx context.Context, next Next, err error) error {
 		return nil
 	}
 	if t.Work.UploadURL == "" {
-		zero := int64(0)
-		t.BytesTransferred, t.Percent, t.Work.Inline = &zero, nil, nil
+		r.anew()
 	}
 	t.State, t.Reason = Waiting, ClientBytes
 	return nil
+}
+
+// anew lets the client begin with the first byte.
+func (r *saving) anew() {
+	zero := int64(0)
+	r.t.BytesTransferred, r.t.Percent, r.t.Work.Inline = &zero, nil, nil
 }

@@ -157,6 +157,36 @@ func TestReceiveWithFaults(t *testing.T) {
 	}
 }
 
+// send saves content by the relay from its address, or as a client's upload; a client begins again
+// where it is told to.
+func (w *world) send(t *testing.T, login string, route Route, path string, content []byte) *Transfer {
+	t.Helper()
+	if route == Relay {
+		return w.drive(t, w.ask(t, login, Request{SourceURL: path}))
+	}
+	tr := w.ask(t, login, Request{Route: Upload, Name: path[1:]})
+	size := int64(len(content))
+	tr.Size = &size
+	for range 8 {
+		client, err := w.opt.Client(t.Context(), login)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := int64(0)
+		if tr.BytesTransferred != nil {
+			at = *tr.BytesTransferred
+		}
+		r := &saving{s: w.saver, t: tr, client: client, keep: func() error { return nil }, progress: func() {}}
+		if err := r.receive(t.Context(), Content{Offset: at, Length: size - at, Total: size, Body: bytes.NewReader(content[at:])}); err != nil {
+			t.Fatal(err)
+		}
+		if w.drive(t, tr).State.Final() {
+			break
+		}
+	}
+	return tr
+}
+
 // The owners as the store knows them.
 const (
 	ownerKim  = "kim"

@@ -31,6 +31,9 @@ func (r *saving) send(ctx context.Context) (Next, error) {
 		if offset, err = r.resumeAt(ctx); err != nil {
 			return r.trouble(ctx, err)
 		}
+		if offset < 0 {
+			return r.committing(ctx)
+		}
 	}
 	if t.Work.UploadURL == "" && !t.Work.PostedAt.IsZero() {
 		// An earlier life or the native route may have saved it without our hearing of it.
@@ -77,7 +80,8 @@ func (r *saving) sourceGone(ctx context.Context, err error, offset int64) (Next,
 	return r.trouble(ctx, err)
 }
 
-// resumeAt asks the session how far it is; 0 with no session left means from the start.
+// resumeAt asks the session how far it is; 0 with no session left means from the start, and less that
+// it is complete.
 func (r *saving) resumeAt(ctx context.Context) (int64, error) {
 	t := r.t
 	session, err := r.client.UploadStatus(ctx, t.Work.UploadURL)
@@ -89,7 +93,11 @@ func (r *saving) resumeAt(ctx context.Context) (int64, error) {
 	case err != nil:
 		return 0, err
 	}
-	if session.Next <= 0 || t.Size == nil || session.Next >= *t.Size || t.Work.SourceETag == "" {
+	if t.Size != nil && (session.Next < 0 || session.Next >= *t.Size) {
+		t.Work.ItemID = ""
+		return -1, nil
+	}
+	if session.Next <= 0 || t.Size == nil || t.Work.SourceETag == "" {
 		// Nothing to gain, or no way to be sure that the source is still the same.
 		r.dropSession(ctx)
 		return 0, nil

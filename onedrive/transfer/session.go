@@ -195,7 +195,7 @@ func (r *saving) putFragment(ctx context.Context, f fragment) (onedrive.Fragment
 		}
 		status, err := r.client.UploadStatus(ctx, t.Work.UploadURL)
 		switch {
-		case errors.Is(err, onedrive.ErrSessionGone) && end == *t.Size:
+		case (errors.Is(err, onedrive.ErrSessionGone) || err == nil && status.Next < 0) && end == *t.Size:
 			return onedrive.FragmentAnswer{Next: end}, nil // complete, perhaps: the file is looked for
 		case errors.Is(err, onedrive.ErrSessionGone):
 			return answer, err
@@ -274,21 +274,39 @@ func (r *saving) lost(ctx context.Context) (Next, error) {
 
 // committed verifies the file that a session has made. OneDrive does not always name it.
 func (r *saving) committed(ctx context.Context, item *onedrive.DriveItem, sum string) (Next, error) {
-	t := r.t
-	if item != nil {
-		r.answered(*item, sum)
-	} else {
-		found, ok, err := r.lookForOurs(ctx, sum)
-		if err != nil {
-			return r.trouble(ctx, err)
-		}
-		if !ok {
-			next, err := r.lost(ctx)
-			r.dropSession(ctx)
-			return next, err
-		}
-		t.Work.ItemID, t.Work.Sum = found.ID, sum
+	if item == nil {
+		r.t.Work.ItemID, r.t.Work.Sum = "", sum
+		return r.committing(ctx)
 	}
-	t.Work.UploadURL = ""
+	r.answered(*item, sum)
+	r.t.Work.UploadURL = ""
 	return r.verify(ctx)
+}
+
+// commitLooks is how often the file of a complete session is looked for: over two minutes or so.
+const commitLooks = 9
+
+// committing looks for the file of a session that is complete. To make it may take OneDrive longer than
+// an answer, and then all that its session tells is that no byte is missing.
+func (r *saving) committing(ctx context.Context) (Next, error) {
+	t := r.t
+	t.Work.Phase = Verifying
+	item, found, err := r.lookForOurs(ctx, "")
+	if err != nil {
+		return r.trouble(ctx, err)
+	}
+	if found {
+		t.Work.ItemID, t.Work.UploadURL, t.Work.Looks = item.ID, "", 0
+		return r.verify(ctx)
+	}
+	if next, again := r.lookAgain(commitLooks); again {
+		return next, nil
+	}
+	t.Work.Phase = Choosing
+	if t.Route == Relay {
+		t.Work.Phase = Sending
+	}
+	next, err := r.lost(ctx)
+	r.dropSession(ctx)
+	return next, err
 }

@@ -19,7 +19,7 @@ func TestReadsThatLagBehind(t *testing.T) {
 		for _, path := range []string{"/tabby.jpg", "/large.bin", "/chunked.bin"} {
 			for _, behavior := range []onedrive.ConflictBehavior{onedrive.Rename, onedrive.Replace, onedrive.Fail} {
 				for what, fault := range map[string]fakegraph.Fault{
-					"": {}, "the answer is lost": {Phase: fakegraph.PhasePut, Action: fakegraph.Reset, After: true},
+					"": {}, "the answer is lost": {Phase: fakegraph.PhaseComplete, Action: fakegraph.Reset, After: true},
 					"the job is lost": {Phase: fakegraph.PhaseMonitor, Status: 404},
 				} {
 					t.Run(fmt.Sprintf("%s%s %s %s", login, path, behavior, what), func(t *testing.T) {
@@ -43,6 +43,54 @@ func TestReadsThatLagBehind(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// A session that is complete becomes a file in its own time. Nothing is sent again meanwhile.
+func TestACommitThatTakesLong(t *testing.T) {
+	for _, login := range []string{kim, alex} {
+		for _, takes := range []time.Duration{time.Second, 10 * time.Second, time.Minute} {
+			for _, route := range []Route{Relay, Upload} {
+				t.Run(fmt.Sprintf("%s %s %v", login, route, takes), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) {
+						sessions := 0
+						w := newWorldInABubble(t, func(r *http.Request) error {
+							if phaseOf(r) == fakegraph.PhaseSession {
+								sessions++
+							}
+							return nil
+						})
+						w.ms.SetConduct(login, func(c *fakegraph.Conduct) { c.CommitTakes = takes })
+						tr := w.send(t, login, route, "/large.bin", large)
+						w.savedOnce(t, tr, "large.bin", large)
+						if fetched := w.web.sent["/large.bin"]; sessions != 1 || fetched > int64(len(large)) {
+							t.Errorf("%d sessions, %d bytes fetched of %d", sessions, fetched, len(large))
+						}
+					})
+				})
+			}
+		}
+	}
+}
+
+// A session that says that it is complete and never becomes a file is given up; it is all sent again.
+func TestACommitThatNeverEnds(t *testing.T) {
+	for _, route := range []Route{Relay, Upload} {
+		synctest.Test(t, func(t *testing.T) {
+			began := time.Now()
+			var w *world
+			w = newWorldInABubble(t, func(*http.Request) error {
+				if time.Since(began) > time.Minute {
+					w.ms.SetConduct(kim, func(c *fakegraph.Conduct) { c.CommitTakes = 0 })
+				}
+				return nil
+			})
+			w.ms.SetConduct(kim, func(c *fakegraph.Conduct) { c.CommitTakes = time.Hour })
+			w.savedOnce(t, w.send(t, kim, route, "/large.bin", large), "large.bin", large)
+			if took := time.Since(began); took < time.Minute || took > 5*time.Minute {
+				t.Errorf("by %s: took %v", route, took)
+			}
+		})
 	}
 }
 

@@ -102,6 +102,9 @@ const (
 // verify looks the item up and ends the transfer, one way or the other.
 func (r *saving) verify(ctx context.Context) (Next, error) {
 	t := r.t
+	if t.Work.ItemID == "" {
+		return r.committing(ctx)
+	}
 	t.Work.Phase = Verifying
 	item, err := r.client.Item(ctx, onedrive.Ref{DriveID: t.Folder.DriveID, ID: t.Work.ItemID})
 	if err != nil {
