@@ -17,7 +17,7 @@ import (
 // Sizes of uploads, in bytes.
 // https://learn.microsoft.com/graph/api/driveitem-createuploadsession
 const (
-	FragmentUnit    = 320 << 10 // every fragment but the last is a multiple of it
+	FragmentUnit    = 320 << 10 // every fragment but the last ends at a multiple of it
 	MaxPut          = 4 << 20   // up to here one PUT is sure to be taken
 	DefaultFragment = 10 << 20
 	maxFragment     = 60<<20 - 1 // a request must be smaller than 60 MiB
@@ -127,7 +127,7 @@ func (c *Client) PutFragment(ctx context.Context, u SecretURL, offset, total int
 func (c *Client) PutFragmentFrom(ctx context.Context, u SecretURL, offset, total, size int64, body io.ReadSeeker) (FragmentAnswer, error) {
 	const op = "upload fragment"
 	end := offset + size
-	if size <= 0 || size > maxFragment || offset < 0 || end > total || end < total && size%FragmentUnit != 0 {
+	if size <= 0 || size > maxFragment || offset < 0 || end > total || end < total && end%FragmentUnit != 0 {
 		return FragmentAnswer{}, fmt.Errorf("%s: %w", op, ErrRange)
 	}
 	header := http.Header{

@@ -112,7 +112,7 @@ func TestUploadStatusAndCancel(t *testing.T) {
 func TestPutFragmentSendsOnlyWhatMicrosoftTakes(t *testing.T) {
 	p, hits := serve(t, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(202) })
 	rows := []struct{ offset, total, length int64 }{
-		{0, 10, 0}, {0, 2 * unit, unit - 1}, {0, unit, unit + 1}, {-1, 10, 5}, {8, 10, 3}, {0, 100 << 20, 60 << 20},
+		{0, 10, 0}, {0, 2 * unit, unit - 1}, {7, 3 * unit, unit}, {0, unit, unit + 1}, {-1, 10, 5}, {8, 10, 3}, {0, 100 << 20, 60 << 20},
 	}
 	for _, row := range rows {
 		_, err := p.client.PutFragment(t.Context(), p.secret(), row.offset, row.total, make([]byte, row.length))
@@ -123,6 +123,9 @@ func TestPutFragmentSendsOnlyWhatMicrosoftTakes(t *testing.T) {
 	}
 	if _, err := p.client.PutFragment(t.Context(), p.secret(), unit, unit+7, make([]byte, 7)); err != nil {
 		t.Errorf("the last fragment may have any length: %v", err)
+	}
+	if _, err := p.client.PutFragment(t.Context(), p.secret(), 7, 3*unit, make([]byte, unit-7)); err != nil {
+		t.Errorf("what is left of a fragment may have any length: %v", err)
 	}
 }
 

@@ -71,6 +71,9 @@ type Conduct struct {
 	// LateMetadata is how long after a picture was stored its image and photo facets come, with a new
 	// eTag and cTag: some seconds, from the start (a Microsoft engineer in OAD#308, OAD#392). 0 is at once.
 	LateMetadata time.Duration
+	// KeepPartial keeps what came of a fragment that broke off, although Microsoft's page says that it is
+	// discarded as a whole: the next byte that is wanted then lies anywhere.
+	KeepPartial bool
 	// CommitTakes lets a complete upload session take so long to become a file. The last fragment is
 	// answered with 504, and the session then misses nothing until the file is there and it is gone.
 	CommitTakes time.Duration

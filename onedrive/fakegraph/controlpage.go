@@ -59,6 +59,7 @@ var switches = []struct {
 	{"early", "A taken name shows at the first fragment", func(c *Conduct) *bool { return &c.EarlyConflict }},
 	{"enrich", "Office, PDF and HTML files are changed as they are stored (work or school)", func(c *Conduct) *bool { return &c.Enrich }},
 	{"foreignid", "Uploads are answered with an id that Graph refuses (400)", func(c *Conduct) *bool { return &c.ForeignID }},
+	{"partial", "What came of a broken fragment is kept", func(c *Conduct) *bool { return &c.KeepPartial }},
 	{"nodrive", "The account has no OneDrive", func(c *Conduct) *bool { return &c.NoDrive }},
 }
 

@@ -20,10 +20,10 @@ func (s *Server) fragment(w http.ResponseWriter, r *http.Request, u *uploadSessi
 	if e != nil {
 		return e
 	}
-	if e := take(in, r, part); e != nil {
+	conduct := u.drive.conductNow()
+	if e := u.take(in, r, part, conduct.KeepPartial); e != nil {
 		return e
 	}
-	conduct := u.drive.conductNow()
 	u.mu.Lock()
 	u.received, u.total = in.size, part.total
 	u.extend(conduct, now)
@@ -77,7 +77,7 @@ func (u *uploadSession) checkFragment(r *http.Request) (span, *wireError) {
 		return part, refuse(416, "invalidRange", "The uploaded fragment overlaps with data that has already been received.", "fragmentOverlap")
 	case part.first > u.received:
 		return part, refuse(416, "invalidRange", "The uploaded fragment is out of order.", "fragmentOutOfOrder")
-	case part.last != part.total-1 && part.size()%fragmentUnit != 0:
+	case part.last != part.total-1 && part.size()%fragmentUnit != 0 && (part.first%fragmentUnit == 0 || (part.last+1)%fragmentUnit != 0):
 		return part, invalid("The fragment is not a multiple of 320 KiB.", "fragmentLengthMismatch")
 	}
 	return part, nil
@@ -110,12 +110,18 @@ func (s *Server) intakeOf(u *uploadSession, total int64) (*intake, *wireError) {
 	return u.in, nil
 }
 
-// take reads the fragment's bytes; on a broken connection they are forgotten.
-func take(in *intake, r *http.Request, part span) *wireError {
+// take reads the fragment's bytes; on a broken connection they are forgotten, unless they are kept.
+func (u *uploadSession) take(in *intake, r *http.Request, part span, keep bool) *wireError {
 	before := in.mark()
 	n, err := in.readFrom(r.Body, part.size())
 	if err != nil || n != part.size() {
-		in.restore(before)
+		if keep {
+			u.mu.Lock()
+			u.received, u.total = in.size, part.total
+			u.mu.Unlock()
+		} else {
+			in.restore(before)
+		}
 		return invalid("The fragment ended too early.", "fragmentLengthMismatch")
 	}
 	return nil

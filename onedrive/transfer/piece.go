@@ -90,7 +90,9 @@ type piece struct {
 func (s *Saver) newPiece(body io.Reader, offset, left int64, before *piece) *piece {
 	p := &piece{from: &s.blocks, offset: offset, filled: make(chan struct{})}
 	p.reserved, p.ahead = s.reserve(left)
-	p.size = p.reserved
+	if p.size = p.reserved; p.size < left {
+		p.size -= (offset + p.size) % onedrive.FragmentUnit // of a fragment that broke off OneDrive may have kept a part
+	}
 	p.moved.L = &p.mu
 	go func() { // ends with the piece or with body; free waits for it
 		defer close(p.filled)
@@ -158,7 +160,7 @@ func (p *piece) lead() error {
 // cut makes what has arrived the whole piece, as far as it can be sent alone, after its source broke.
 func (p *piece) cut() {
 	<-p.filled
-	p.size = p.have / onedrive.FragmentUnit * onedrive.FragmentUnit
+	p.size = max(0, (p.offset+p.have)/onedrive.FragmentUnit*onedrive.FragmentUnit-p.offset)
 }
 
 // reader reads the piece from a byte of the file on; a Read waits for what has not arrived.
@@ -296,9 +298,7 @@ func (r *saving) arrived(p *piece, answer onedrive.FragmentAnswer, sum hash.Hash
 	t, end := r.t, p.offset+p.size
 	p.hashTo(sum)
 	r.s.sums.put(t.ID, sum, end)
-	if end > t.Work.Best {
-		t.Work.Best, t.Work.Errors, t.Work.Lost = end, 0, 0 // only what was never there before counts as progress
-	}
+	t.grown(end)
 	if !answer.Expires.IsZero() {
 		t.Work.SessionEnds = answer.Expires
 	}
@@ -306,4 +306,11 @@ func (r *saving) arrived(p *piece, answer onedrive.FragmentAnswer, sum hash.Hash
 		end = (*t.Size + end) / 2 // all of the first leg, and this much of the second
 	}
 	r.advance(end)
+}
+
+// grown notes how far the file is. Only what was never there before counts as progress.
+func (t *Transfer) grown(end int64) {
+	if end > t.Work.Best {
+		t.Work.Best, t.Work.Errors, t.Work.Lost = end, 0, 0
+	}
 }

@@ -289,6 +289,7 @@ func (r *saving) receivePiece(ctx context.Context, c Content, body *clientBody) 
 		}
 		hashTo(sum, buf[:n])
 		at += int64(n)
+		t.grown(at)
 		r.s.sums.put(t.ID, sum, at)
 		if at == c.Total {
 			next, err := r.committed(ctx, answer.Item, quickXor(sum))

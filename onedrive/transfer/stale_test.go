@@ -2,8 +2,10 @@ package transfer
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -134,5 +136,59 @@ func TestAFileThatIsEditedAtOnceIsSaved(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A fragment may break off and OneDrive keep a part of it: the rest goes on from there, whatever byte that is.
+func TestAFragmentOfWhichAPartIsKept(t *testing.T) {
+	const kept = 1<<20 + 7
+	for _, route := range []Route{Relay, Upload} {
+		for _, then := range []error{nil, unheard} { // the second: nothing of it can be sent in this step
+			t.Run(fmt.Sprintf("%s, then %v", route, then), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					cut, spoiled := false, 0
+					w := newWorldInABubble(t, func(r *http.Request) error {
+						switch phase := phaseOf(r); {
+						case phase == fakegraph.PhaseFragmentMiddle && !cut:
+							cut = true
+							r.Body = struct {
+								io.Reader
+								io.Closer
+							}{io.MultiReader(io.LimitReader(r.Body, kept), iotest.ErrReader(unheard)), r.Body}
+						case cut && spoiled < 12 && (phase == fakegraph.PhaseFragmentMiddle || phase == fakegraph.PhaseUploadStatus):
+							spoiled++
+							return then
+						}
+						return nil
+					}, func(o *SaverOptions, _ *SourceOptions) { o.Buffers = 4 << 20 })
+					w.ms.SetConduct(kim, func(c *fakegraph.Conduct) { c.KeepPartial = true })
+					tr := w.send(t, kim, route, "/larger.bin", larger)
+					if w.savedOnce(t, tr, "larger.bin", larger); !cut {
+						t.Error("nothing was cut")
+					}
+				})
+			})
+		}
+	}
+}
+
+// OneDrive may lose a fragment more often than is borne in a row, as long as the file grows in between.
+func TestLossesBetweenWhichTheFileGrows(t *testing.T) {
+	for _, route := range []Route{Relay, Upload} {
+		synctest.Test(t, func(t *testing.T) {
+			var w *world
+			var orders []*fakegraph.Order
+			w = newWorldInABubble(t, func(r *http.Request) error {
+				used := len(orders) == 0 || orders[len(orders)-1].Hits() == maxFragmentTries
+				if phaseOf(r) == fakegraph.PhaseFragmentMiddle && used && len(orders) < maxLost+2 {
+					orders = append(orders, w.ms.Faults().Add(fakegraph.Fault{Phase: fakegraph.PhaseFragment, Nth: 2, Times: maxFragmentTries, Status: 416}))
+				}
+				return nil
+			}, func(o *SaverOptions, _ *SourceOptions) { o.Buffers = 1 << 20 })
+			tr := w.send(t, kim, route, "/larger.bin", larger)
+			if w.savedOnce(t, tr, "larger.bin", larger); len(orders) <= maxLost {
+				t.Errorf("lost %d times", len(orders))
+			}
+		})
 	}
 }
