@@ -85,6 +85,9 @@ func (r *saving) sourceGone(ctx context.Context, err error, offset int64) (Next,
 func (r *saving) resumeAt(ctx context.Context) (int64, error) {
 	t := r.t
 	session, err := r.client.UploadStatus(ctx, t.Work.UploadURL)
+	if r.overlooked(ctx, err) {
+		session, err = r.client.UploadStatus(ctx, t.Work.UploadURL)
+	}
 	switch {
 	case errors.Is(err, onedrive.ErrSessionGone):
 		r.dropSession(ctx)

@@ -87,6 +87,7 @@ type saving struct {
 	keep     func() error
 	progress func()
 	began    time.Time
+	waited   bool // for a session that was not found: see overlooked
 	spooled  bool // the file came as a whole first: see leg
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"time"
 
@@ -169,7 +170,7 @@ const maxFragmentTries = 5
 // putFragment sends one fragment until OneDrive has it, whichever of the answers of microsoft.md §4.4 it gives.
 func (r *saving) putFragment(ctx context.Context, f fragment) (onedrive.FragmentAnswer, error) {
 	t, end := r.t, f.offset+f.size
-	from := f.offset
+	from, unclear := f.offset, false // whether OneDrive may have it without our hearing of it
 	var last error
 	for try := 1; try <= maxFragmentTries; try++ {
 		answer, err := r.client.PutFragmentFrom(ctx, t.Work.UploadURL, from, *t.Size, end-from, f.reader(from))
@@ -185,8 +186,11 @@ func (r *saving) putFragment(ctx context.Context, f fragment) (onedrive.Fragment
 			from = answer.Next
 			last = errRewind
 			continue
+		case r.overlooked(ctx, err):
 		case errors.Is(err, onedrive.ErrRange):
+			unclear = true
 		case errors.Is(err, onedrive.ErrUnavailable), errors.Is(err, onedrive.ErrThrottled):
+			unclear = true
 			if err := r.pause(ctx, try, err); err != nil {
 				return answer, err
 			}
@@ -195,7 +199,7 @@ func (r *saving) putFragment(ctx context.Context, f fragment) (onedrive.Fragment
 		}
 		status, err := r.client.UploadStatus(ctx, t.Work.UploadURL)
 		switch {
-		case (errors.Is(err, onedrive.ErrSessionGone) || err == nil && status.Next < 0) && end == *t.Size:
+		case (errors.Is(err, onedrive.ErrSessionGone) && unclear || err == nil && status.Next < 0) && end == *t.Size:
 			return onedrive.FragmentAnswer{Next: end}, nil // complete, perhaps: the file is looked for
 		case errors.Is(err, onedrive.ErrSessionGone):
 			return answer, err
@@ -233,7 +237,11 @@ func (r *saving) pause(ctx context.Context, try int, cause error) error {
 		r.progress()
 		defer func() { r.t.State, r.t.Reason = InProgress, "" }()
 	}
-	timer := time.NewTimer(wait)
+	return sleep(ctx, wait)
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -241,6 +249,20 @@ func (r *saving) pause(ctx context.Context, try int, cause error) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// goneWait is how long a session that is not found is given to be found all the same: as long as rclone
+// gives it (microsoft.md §4.4).
+const goneWait = 5 * time.Second
+
+// overlooked waits, once, before a session is asked for again that a 404 calls gone.
+func (r *saving) overlooked(ctx context.Context, err error) bool {
+	var graph *onedrive.Error
+	if r.waited || !errors.Is(err, onedrive.ErrSessionGone) || !errors.As(err, &graph) || graph.Status != http.StatusNotFound {
+		return false
+	}
+	r.waited = true
+	return sleep(ctx, goneWait) == nil
 }
 
 // interrupted decides how a broken relay goes on.

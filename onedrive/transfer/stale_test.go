@@ -192,3 +192,31 @@ func TestLossesBetweenWhichTheFileGrows(t *testing.T) {
 		})
 	}
 }
+
+// A session that one answer calls gone is asked for once more before it is given up.
+func TestASessionThatIsOverlookedOnce(t *testing.T) {
+	for _, route := range []Route{Relay, Upload} {
+		for _, phase := range []fakegraph.Phase{fakegraph.PhaseFragmentFirst, fakegraph.PhaseFragmentMiddle, fakegraph.PhaseFragmentLast, fakegraph.PhaseUploadStatus} {
+			t.Run(fmt.Sprintf("%s %s", route, phase), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					sessions := 0
+					w := newWorldInABubble(t, func(r *http.Request) error {
+						if phaseOf(r) == fakegraph.PhaseSession {
+							sessions++
+						}
+						return nil
+					}, func(o *SaverOptions, _ *SourceOptions) { o.Buffers = 2 << 20 })
+					if phase == fakegraph.PhaseUploadStatus { // asked where a step goes on
+						w.ms.Faults().Add(fakegraph.Fault{Phase: fakegraph.PhaseFragmentMiddle, Nth: 2, Status: 503, Header: map[string]string{"Retry-After": "25"}})
+					}
+					order := w.ms.Faults().Add(fakegraph.Fault{Phase: phase, Status: 404})
+					tr := w.send(t, kim, route, "/larger.bin", larger)
+					w.savedOnce(t, tr, "larger.bin", larger)
+					if sessions != 1 || route == Relay && order.Hits() != 1 {
+						t.Errorf("%d sessions, %d hits", sessions, order.Hits())
+					}
+				})
+			})
+		}
+	}
+}
