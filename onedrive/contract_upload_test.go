@@ -172,8 +172,19 @@ func sessions() []behaviour {
 			},
 		},
 		{
-			name: "a taken name shows at the last fragment with fail", documented: "session/409-name-exists",
-			ask: func(s *service) *reply { s.put("A.BIN", meow); return s.fragment(begun(s), unit, total-1, total) },
+			name: "a taken name shows when the session is made with fail", documented: "session/409-name-exists",
+			ask: func(s *service) *reply { s.put("A.BIN", meow); return s.openSession("a.bin", "fail") },
+			client: func(s *service) error {
+				s.put("A.BIN", meow)
+				_, err := s.client.CreateUploadSession(s.ctx, s.folder, "a.bin", onedrive.Fail)
+				return err
+			},
+			want: []error{onedrive.ErrNameExists},
+		},
+		{
+			name: "a taken name can show at the last fragment", documented: "session/409-name-exists",
+			order: conduct(func(c *fakegraph.Conduct) { c.Conflict = "last" }),
+			ask:   func(s *service) *reply { s.put("A.BIN", meow); return s.fragment(begun(s), unit, total-1, total) },
 			client: func(s *service) error {
 				s.put("A.BIN", meow)
 				_, err := upload(s, "a.bin", onedrive.Fail, total)
@@ -184,7 +195,7 @@ func sessions() []behaviour {
 		{
 			name: "a taken name can show at the first fragment", documented: "session/409-name-exists",
 			order: func(s *service) {
-				conduct(func(c *fakegraph.Conduct) { c.EarlyConflict = true })(s)
+				conduct(func(c *fakegraph.Conduct) { c.Conflict = "first" })(s)
 				s.put("a.bin", meow)
 			},
 			ask:    func(s *service) *reply { return s.fragment(s.session("a.bin", "fail"), 0, unit-1, total) },

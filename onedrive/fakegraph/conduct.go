@@ -60,8 +60,9 @@ type Conduct struct {
 	// PutLimit is the largest simple PUT in bytes; 0 is 250 MB, the current page; for years it
 	// was 4 MB (microsoft.md §4.1).
 	PutLimit int64
-	// EarlyConflict tells a taken name at the first fragment, not at the last (microsoft.md §4.4).
-	EarlyConflict bool
+	// Conflict is where an upload session tells first that its name is taken; see Conflicts. Empty is
+	// when it is made. A name that is taken later shows at the last fragment (microsoft.md §4.4).
+	Conflict string
 	// Missing is how an upload session tells what it still wants; see Missings. Empty is one
 	// open range (microsoft.md §4.4).
 	Missing string
@@ -115,6 +116,9 @@ var Missings = []string{"open", "closed", "pieces"}
 // HiddenQuotas are the ways to keep the quota from apps: no facet, one of zeros, and one that leaves out
 // what remains.
 var HiddenQuotas = []string{"absent", "zeros", "noRemaining"}
+
+// Conflicts are the steps of an upload at which users saw a taken name refused.
+var Conflicts = []string{"creation", "first", "last"}
 
 // Tempers are the ways of upload-from-URL.
 var Tempers = []string{"legacy", "retired", "retired202", "retired201", "retiredNoLocation", "unsupported"}

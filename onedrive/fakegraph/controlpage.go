@@ -56,7 +56,6 @@ var switches = []struct {
 	{"vanish", "Reported as saved, never arrives", func(c *Conduct) *bool { return &c.Vanish }},
 	{"throttled", "Throttled: every call is refused for now (429)", func(c *Conduct) *bool { return &c.Throttled }},
 	{"full", "The drive is full (507)", func(c *Conduct) *bool { return &c.Full }},
-	{"early", "A taken name shows at the first fragment", func(c *Conduct) *bool { return &c.EarlyConflict }},
 	{"enrich", "Office, PDF and HTML files are changed as they are stored (work or school)", func(c *Conduct) *bool { return &c.Enrich }},
 	{"foreignid", "Uploads are answered with an id that Graph refuses (400)", func(c *Conduct) *bool { return &c.ForeignID }},
 	{"partial", "What came of a broken fragment is kept", func(c *Conduct) *bool { return &c.KeepPartial }},
@@ -75,6 +74,7 @@ var shapes = []struct {
 	{"alive", "A running monitor answers", "as usual", Alives, func(c *Conduct) *string { return &c.Alive }},
 	{"conflict", "Upload from URL to a taken name", "", []string{"replace", "fail", "honour"}, func(c *Conduct) *string { return &c.NativeConflict }},
 	{"quota", "The quota is", "told", HiddenQuotas, func(c *Conduct) *string { return &c.HideQuota }},
+	{"clash", "An upload session tells that its name is taken", "", Conflicts, func(c *Conduct) *string { return &c.Conflict }},
 	{"missing", "An upload session wants", "", Missings, func(c *Conduct) *string { return &c.Missing }},
 }
 
@@ -83,6 +83,7 @@ var words = map[string]string{
 	"legacy": "works (legacy)", "retired": "refused at once (retired)", "retired202": "accepted, then fails (retired202)",
 	"retired201": "ignored: an empty file appears (retired201)", "retiredNoLocation": "accepted without a monitor (retiredNoLocation)",
 	"unsupported": "not supported, as for work or school", "replace": "replaces it, whatever was asked", "fail": "fails", "honour": "does what was asked",
+	"creation": "when it is made", "first": "at the first fragment", "last": "at the last fragment",
 	"open": "the rest, open at its end", "closed": "the rest, with its end", "pieces": "some pieces of the rest",
 	"absent": "left out", "zeros": "told as zeros", "noRemaining": "told without what remains",
 }

@@ -100,7 +100,7 @@ func (s *Server) intakeOf(u *uploadSession, total int64) (*intake, *wireError) {
 	if e := d.room(total); e != nil {
 		return nil, e
 	}
-	if parent := d.items[u.parent]; d.conduct.EarlyConflict && parent != nil {
+	if parent := d.items[u.parent]; d.conduct.Conflict == "first" && parent != nil {
 		if _, _, e := d.claim(parent, u.name, u.behavior); e != nil {
 			return nil, e
 		}

@@ -307,7 +307,7 @@ func TestFragments(t *testing.T) {
 		}, "409 "},
 		{"a name that was taken can show at the first fragment", func(m *microsoft, u string) answer {
 			m.PutFile(robin, "/f.bin", []byte("other"))
-			m.SetConduct(robin, func(c *fakegraph.Conduct) { c.EarlyConflict = true })
+			m.SetConduct(robin, func(c *fakegraph.Conduct) { c.Conflict = "first" })
 			return m.put(u, 0, unit-1, 2*unit)
 		}, "409 "},
 		{"a parent that went away", func(m *microsoft, u string) answer {
@@ -339,6 +339,9 @@ func TestSessions(t *testing.T) {
 		{name: "fileSize beyond the quota", method: "POST", path: fmt.Sprintf(create, "huge"), body: map[string]any{"item": map[string]any{"fileSize": int64(1) << 40}}, status: 507},
 		{name: "If-None-Match", method: "POST", path: fmt.Sprintf(create, "old.bin"), body: "{}", headers: []string{"If-None-Match: *"}, status: 412},
 		{name: "a missing parent", method: "POST", path: fmt.Sprintf(create, "no/a"), body: "{}", status: 404},
+		{name: "a taken name with fail", method: "POST", path: fmt.Sprintf(create, "Old.bin"), body: map[string]any{"item": map[string]any{"@microsoft.graph.conflictBehavior": "fail"}}, status: 409, code: "nameAlreadyExists"},
+		{name: "a taken name with rename", method: "POST", path: fmt.Sprintf(create, "old.bin"), body: map[string]any{"item": map[string]any{"@microsoft.graph.conflictBehavior": "rename"}}, status: 200},
+		{name: "a taken name without a word", method: "POST", path: fmt.Sprintf(create, "old.bin"), body: "{}", status: 200},
 		{name: "no body at all", method: "POST", path: fmt.Sprintf(create, "nobody"), status: 200, has: `"nextExpectedRanges":["0-"]`},
 		{name: "the first session on business", login: alex, method: "POST", path: fmt.Sprintf(create, "a"), body: "{}", status: 200},
 		{name: "a second one for the same name on business", login: alex, method: "POST", path: fmt.Sprintf(create, "A"), body: "{}", status: 409},

@@ -74,17 +74,17 @@ func (c *call) createSession() *wireError {
 	if e != nil {
 		return e
 	}
+	if req.Item.Conflict == "" {
+		// Microsoft's page doesn't tell the default for sessions and microsoft.md §4.2 has fail;
+		// rclone overwrites files through sessions that name none, so it is replace.
+		req.Item.Conflict = conflictReplace
+	}
 	if e := c.checkSession(parent, name, req); e != nil {
 		return e
 	}
 	u := &uploadSession{
 		token: randomText(32), drive: c.drive, parent: parent.id, name: name, behavior: req.Item.Conflict,
 		ifMatch: c.r.Header.Get("If-Match"), times: req.Item.FileSystem, deferred: req.Defer, login: c.account.Login,
-	}
-	if u.behavior == "" {
-		// Microsoft's page doesn't tell the default for sessions and microsoft.md §4.2 has fail;
-		// rclone overwrites files through sessions that name none, so it is replace.
-		u.behavior = conflictReplace
 	}
 	if req.Item.Description != nil {
 		u.about = *req.Item.Description
@@ -123,8 +123,7 @@ func (c *call) sessionTarget() (parent *item, name string, e *wireError) {
 	return parent, name, nil
 }
 
-// checkSession is what can be refused before any byte. A taken name is not among it: with fail
-// the clash shows at a fragment (microsoft.md §4.4).
+// checkSession is what can be refused before any byte.
 func (c *call) checkSession(parent *item, name string, req sessionRequest) *wireError {
 	if e := c.drive.checkParent(parent); e != nil {
 		return e
@@ -153,7 +152,14 @@ func (c *call) checkSession(parent *item, name string, req sessionRequest) *wire
 	if c.drive.kind == business && c.drive.uploading(parent.id, name, c.now) {
 		return refuse(409, "nameAlreadyExists", "An upload session for this name exists.", "uploadSessionIncomplete")
 	}
-	return c.checkMatch(there)
+	if e := c.checkMatch(there); e != nil {
+		return e
+	}
+	if at := c.drive.conduct.Conflict; at == "" || at == "creation" {
+		_, _, e := c.drive.claim(parent, name, req.Item.Conflict)
+		return e
+	}
+	return nil
 }
 
 // uploading reports whether a session for that name is open: work drives allow only one (microsoft.md §4.4).

@@ -21,7 +21,6 @@ import (
 func TestEveryShapeOfMicrosoftsAnswers(t *testing.T) {
 	type conduct = func(*fakegraph.Conduct)
 	shapes := map[string]conduct{
-		"the clash of names early":     func(c *fakegraph.Conduct) { c.EarlyConflict = true },
 		"a session that dies early":    func(c *fakegraph.Conduct) { c.UploadExpires = time.Second },
 		"a key that dies early":        func(c *fakegraph.Conduct) { c.TokenExpires = time.Second },
 		"a small limit for simple PUT": func(c *fakegraph.Conduct) { c.PutLimit = 4 << 20 },
@@ -57,6 +56,46 @@ func TestEveryShapeOfMicrosoftsAnswers(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A name that is taken between our look and the upload is refused when the session is made, at the
+// first fragment or at the last: what becomes of it is the same.
+func TestANameThatIsTakenMeanwhile(t *testing.T) {
+	for _, login := range []string{kim, alex} {
+		for _, at := range fakegraph.Conflicts {
+			for _, behavior := range []onedrive.ConflictBehavior{onedrive.Rename, onedrive.Replace, onedrive.Fail} {
+				t.Run(strings.Join([]string{login, at, string(behavior)}, " "), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) {
+						var w *world
+						taken := false
+						w = newWorldInABubble(t, func(r *http.Request) error {
+							if !taken && phaseOf(r) == fakegraph.PhaseSession {
+								taken = true
+								w.ms.PutFile(login, "/large.bin", []byte("other"))
+							}
+							return nil
+						})
+						w.ms.SetConduct(login, func(c *fakegraph.Conduct) { c.Conflict = at })
+						tr := w.drive(t, w.ask(t, login, Request{SourceURL: "/large.bin", ConflictBehavior: behavior}))
+						other, _ := w.ms.Content(login, "/large.bin")
+						switch behavior {
+						case onedrive.Rename:
+							w.savedOnce(t, tr, "large 2.bin", large)
+						case onedrive.Replace:
+							w.savedOnce(t, tr, "large.bin", large)
+						default:
+							if tr.State != Failed || tr.Failure.Code != "nameAlreadyExists" {
+								t.Errorf("%s %+v", tr.State, tr.Failure)
+							}
+						}
+						if kept := string(other) == "other"; kept != (behavior != onedrive.Replace) || w.ms.Uploads(login) != 0 {
+							t.Errorf("the other file is there: %v; %d sessions are left", kept, w.ms.Uploads(login))
+						}
+					})
+				})
+			}
+		}
 	}
 }
 
