@@ -124,6 +124,7 @@ var (
 		"nativeRefused":   "OneDrive does not fetch for this account",
 		"nativeHost":      "OneDrive could not fetch from this site lately",
 		"tooLargeNative":  "it is larger than OneDrive fetches",
+		"sizeUnknown":     "the site does not say how large it is",
 		"needsReferer":    "the site wants to know the page it is on",
 		"looksLikeAPage":  "the address may be a page and not a file",
 		"dataUrl":         "the picture was in the address itself",

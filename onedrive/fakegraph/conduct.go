@@ -34,6 +34,8 @@ type Conduct struct {
 	MonitorLost bool
 	// Vanish ends transfers as completed without a file (accepted, never arrived; OAD#660).
 	Vanish bool
+	// NativeCut is how many bytes of a source upload-from-URL saves before it says completed; 0 is all.
+	NativeCut int64
 	// Full lets no more bytes in: 507 (microsoft.md §3.5).
 	Full bool
 	// Throttled answers every Graph call of the account with 429 and RetryAfter.

@@ -97,6 +97,8 @@ var numbers = []struct {
 }{
 	{"slow", "Upload from URL runs", []option{{"0", "as fast as it can"}, {"262144", "256 KB a second"}, {"32768", "32 KB a second"}, {"4096", "4 KB a second"}},
 		func(c *Conduct) int64 { return c.Slow }, func(c *Conduct, n int64) { c.Slow = n }},
+	{"cut", "Upload from URL saves", []option{{"0", "the whole file"}, {"52428800", "the first 50 MiB, and says that it is done"}, {"1024", "the first kilobyte, and says that it is done"}},
+		func(c *Conduct) int64 { return c.NativeCut }, func(c *Conduct, n int64) { c.NativeCut = n }},
 	{"refusal", "Upload from URL is refused with", []option{{"0", "as usual"}, {"400", "400"}, {"403", "403"}, {"404", "404"}, {"405", "405"}, {"409", "409"}, {"410", "410"}, {"501", "501"}},
 		func(c *Conduct) int64 { return int64(c.RefusalStatus) }, func(c *Conduct, n int64) { c.RefusalStatus = int(n) }},
 	{"scope", "Folders of others without the permission are", []option{{"0", "denied (403)"}, {"404", "not found (404)"}, {"401", "behind a sign-in (401)"}},

@@ -188,8 +188,12 @@ func (s *Server) receive(ctx context.Context, j *job, res *http.Response) (*inta
 	j.mu.Lock()
 	j.size = max(0, res.ContentLength)
 	j.mu.Unlock()
+	body := io.Reader(res.Body)
+	if cut := d.conductNow().NativeCut; cut > 0 {
+		body = io.LimitReader(body, cut)
+	}
 	for {
-		n, err := in.readFrom(res.Body, 16<<10)
+		n, err := in.readFrom(body, 16<<10)
 		j.mu.Lock()
 		j.moved = in.size
 		j.mu.Unlock()

@@ -20,6 +20,7 @@ const (
 	reasonRefused   = "nativeRefused"   // this account's OneDrive does not fetch URLs
 	reasonHost      = "nativeHost"      // OneDrive could not fetch from this host lately
 	reasonLarge     = "tooLargeNative"  // beyond what OneDrive fetches
+	reasonUnsized   = "sizeUnknown"     // nobody says beforehand whether that is beyond it
 	reasonReferer   = "needsReferer"    // the source wants to know the page
 	reasonPage      = "looksLikeAPage"  // the bytes have to be seen
 	reasonInline    = "dataUrl"         // the address holds the bytes
@@ -39,6 +40,7 @@ type facts struct {
 	refused   bool  // ... and refused for this account lately
 	badHost   bool  // ... and failed for this host lately
 	size      int64 // -1: unknown
+	asked     bool  // the source was asked for it
 	needsPage bool  // only a request with Referer is answered
 	page      bool  // the answer looks like a web page or a stand-in
 }
@@ -65,6 +67,8 @@ func plan(f facts) (Route, string) {
 		return Relay, reasonHost
 	case f.size > maxNative && !always:
 		return Relay, reasonLarge
+	case f.asked && f.size < 0 && !always:
+		return Relay, reasonUnsized // what OneDrive saves of it could not be held against anything
 	}
 	return Native, ""
 }
@@ -148,8 +152,9 @@ func (r *saving) ask(ctx context.Context, u *url.URL, f *facts) (*resource, erro
 		return nil, err
 	}
 	k := kindOfType(res.contentType)
-	if name := cmpOr(nameFromDisposition(res.disposition), nameFromURL(res.url)); k.unsure(extension(name)) {
-		// The name depends on what the file really is, and only its first bytes tell.
+	if name := cmpOr(nameFromDisposition(res.disposition), nameFromURL(res.url)); k.unsure(extension(name)) || res.size < 0 {
+		// The name depends on what the file really is, and only its first bytes tell; an answer to HEAD
+		// may leave the length out.
 		if again, head, err := r.s.opt.Source.probe(ctx, visit{url: u, owner: r.t.Owner}, true); err == nil {
 			res, k = again, sniff(head, again.contentType)
 			res.seen, res.contentType = k, k.mime
@@ -157,7 +162,7 @@ func (r *saving) ask(ctx context.Context, u *url.URL, f *facts) (*resource, erro
 	}
 	f.page = k.page() && !pageWanted(r.t, res.disposition, u) || standIn(u, res, k, nil)
 	f.page = f.page || res.size == 0 // empty, or an answer to HEAD that says nothing: the bytes have to be seen
-	f.size = res.size
+	f.size, f.asked = res.size, true
 	return res, nil
 }
 

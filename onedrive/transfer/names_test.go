@@ -164,7 +164,9 @@ func TestPlan(t *testing.T) {
 		why    string
 	}{
 		{"a public picture for a personal drive", func(*facts) {}, Native, ""},
-		{"an unknown size", func(f *facts) { f.size = -1 }, Native, ""},
+		{"a size that is not known yet", func(f *facts) { f.size = -1 }, Native, ""},
+		{"a size that nobody knows", func(f *facts) { f.size, f.asked = -1, true }, Relay, reasonUnsized},
+		{"a size that nobody knows, but always", func(f *facts) { f.size, f.asked, f.mode = -1, true, "always" }, Native, ""},
 		{"50 MiB", func(f *facts) { f.size = maxNative }, Native, ""},
 		{"more", func(f *facts) { f.size = maxNative + 1 }, Relay, reasonLarge},
 		{"more, but always", func(f *facts) { f.size, f.mode = maxNative+1, "always" }, Native, ""},

@@ -99,6 +99,35 @@ func TestANameThatIsTakenMeanwhile(t *testing.T) {
 	}
 }
 
+// OneDrive may cut off what it fetches and say that it is done. Where the size is known that is noticed;
+// where nobody knows it, OneDrive is not asked.
+func TestWhatOneDriveCutsOff(t *testing.T) {
+	big := bytes.Repeat([]byte("0123456789abcdef"), 60<<16)
+	for path, tt := range map[string]struct {
+		content []byte
+		cut     int64
+		why     string
+	}{
+		"/tabby.jpg": {tabby, 1000, reasonMismatch}, "/chunked60.bin": {big, 50 << 20, reasonUnsized}, "/nolength.jpg": {tabby, 0, ""},
+	} {
+		w := newWorldWith(t, fakegraph.Options{Discard: true, Empty: true})
+		w.web.chunked("/chunked60.bin", big)
+		w.web.mux.HandleFunc("/nolength.jpg", func(rw http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodHead {
+				rw.Header().Set("Content-Type", "image/jpeg")
+				http.NewResponseController(rw).Flush() // without a length
+				return
+			}
+			w.web.serve(rw, r, tabby)
+		})
+		w.ms.SetConduct(robin, func(c *fakegraph.Conduct) { c.NativeCut = tt.cut })
+		tr := w.drive(t, w.ask(t, robin, Request{SourceURL: path}))
+		if w.check(t, tr, path[1:], tt.content); tr.RouteReason != tt.why {
+			t.Errorf("%s: by %s (%s); want %s", path, tr.Route, tr.RouteReason, tt.why)
+		}
+	}
+}
+
 // What SKYLIFT_NATIVE says is done: always asks a OneDrive that has refused again, never asks none.
 func TestNativeAlwaysAndNever(t *testing.T) {
 	for _, tt := range []struct {
