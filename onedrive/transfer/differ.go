@@ -23,7 +23,7 @@ func differs(a, b *Transfer) bool {
 		a.Attempts != b.Attempts || a.Batch != b.Batch || a.Name != b.Name || a.NameGiven != b.NameGiven ||
 		a.SourceURL != b.SourceURL || a.PageURL != b.PageURL || a.PageTitle != b.PageTitle || a.AltText != b.AltText ||
 		a.Folder != b.Folder || a.ConflictBehavior != b.ConflictBehavior || a.ContentType != b.ContentType ||
-		!a.Due.Equal(b.Due) || !same(a.Size, b.Size) || !same(a.Failure, b.Failure) || !same(a.Item, b.Item) ||
+		!a.Started.Equal(b.Started) || !a.Due.Equal(b.Due) || !same(a.Size, b.Size) || !same(a.Failure, b.Failure) || !same(a.Item, b.Item) ||
 		workDiffers(&a.Work, &b.Work)
 }
 

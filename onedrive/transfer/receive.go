@@ -50,7 +50,7 @@ func (r *saving) awaitBytes(ctx context.Context) (Next, error) {
 		}
 		r.anew() // OneDrive has lost it all
 	}
-	left := t.Created.Add(clientWait).Sub(r.s.opt.Now())
+	left := clientWait - t.age(r.s.opt.Now())
 	if left <= 0 {
 		return r.fail(ctx, codeTimedOut, "")
 	}

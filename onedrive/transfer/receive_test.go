@@ -9,6 +9,7 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"skylift/onedrive"
 	"skylift/onedrive/fakegraph"
 	"skylift/onedrive/transfer/natsd"
 )
@@ -205,4 +206,47 @@ func openTestStore(t *testing.T) *Store {
 	}
 	t.Cleanup(func() { s.Close(); node.Close(context.Background()) })
 	return s
+}
+
+// Retry gives an old transfer all the time that it had at first: for the client's bytes, for a lock
+// and for a OneDrive that is away.
+func TestRetryBeginsANewClock(t *testing.T) {
+	w := newWorld(t)
+	gone := fakegraph.Fault{Phase: fakegraph.PhaseGraph, Status: 503, Times: -1}
+	for _, tt := range []struct {
+		what   string
+		r      Request
+		order  func() func()
+		code   string
+		reason Reason
+	}{
+		{"an upload", Request{Route: Upload, Name: "a.jpg"}, func() func() { return func() {} }, codeTimedOut, ClientBytes},
+		{"OneDrive away", Request{SourceURL: "/tabby.jpg"}, func() func() { return w.ms.Faults().Add(gone).Remove }, codeTimedOut, Offline},
+		{"a lock", Request{SourceURL: "/tabby.jpg", ConflictBehavior: onedrive.Replace}, func() func() {
+			return w.ms.Faults().Add(fakegraph.Fault{Phase: fakegraph.PhasePut, Status: 423, Times: -1}).Remove
+		}, "resourceLocked", Locked},
+	} {
+		tr := w.ask(t, kim, tt.r)
+		undo := tt.order()
+		until := func(ok func() bool) {
+			for range 100 {
+				if next, err := w.saver.Step(t.Context(), tr, func() error { return nil }, func() {}); err != nil {
+					t.Fatalf("%s: %v", tt.what, err)
+				} else if ok() {
+					return
+				} else {
+					w.pass(next.After)
+				}
+			}
+		}
+		w.shift.Add(int64(3 * maxAge))
+		if until(tr.State.Final); tr.State != Failed || tr.Failure.Code != tt.code {
+			t.Errorf("%s after %v: %s %+v", tt.what, 3*maxAge, tr.State, tr.Failure)
+		}
+		tr.restart(w.now())
+		if until(func() bool { return tr.State.Final() || tr.State == Waiting }); tr.State != Waiting || tr.Reason != tt.reason {
+			t.Errorf("%s, begun anew: %s %s %+v", tt.what, tr.State, tr.Reason, tr.Failure)
+		}
+		undo()
+	}
 }

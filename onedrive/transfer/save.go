@@ -380,7 +380,7 @@ func (r *saving) throttled(e *onedrive.Error) (Next, error) {
 
 // locked waits for a file or a name that something else holds: the longer, the longer it took already.
 func (r *saving) locked(ctx context.Context) (Next, error) {
-	age := r.s.opt.Now().Sub(r.t.Created)
+	age := r.t.age(r.s.opt.Now())
 	if age > maxAge {
 		return r.fail(ctx, "resourceLocked", "")
 	}
@@ -397,7 +397,7 @@ func (r *saving) offline(ctx context.Context, e *onedrive.Error) (Next, error) {
 	switch {
 	case n <= maxQuickErrors:
 		return Next{After: wait}, nil
-	case r.s.opt.Now().Sub(r.t.Created) > maxAge:
+	case r.t.age(r.s.opt.Now()) > maxAge:
 		return r.fail(ctx, codeTimedOut, "")
 	}
 	return r.park(Offline, max(wait, min(10*time.Second<<(n-maxQuickErrors), 10*time.Minute)))

@@ -156,7 +156,7 @@ func (s *Store) accept(owner string, r Request) (*Transfer, error) {
 	}
 	now := s.opt.Now().UTC()
 	t := r.NewTransfer(owner)
-	t.ID, t.Created, t.Modified = s.ids.next(now), now, now
+	t.ID, t.Created, t.Started, t.Modified = s.ids.next(now), now, now, now
 	t.State, t.Attempts = NotStarted, 1
 	return &t, nil
 }

@@ -129,6 +129,7 @@ type Transfer struct {
 	Item             *Item    `json:"item,omitempty" cbor:"23,keyasint,omitempty"`
 
 	Created  time.Time `json:"created" cbor:"24,keyasint,omitzero"`
+	Started  time.Time `json:"started,omitzero" cbor:"28,keyasint,omitzero"` // when it was created or last begun anew; zero in older records
 	Modified time.Time `json:"modified" cbor:"25,keyasint,omitzero"`
 	Due      time.Time `json:"due,omitzero" cbor:"26,keyasint,omitzero"` // when a waiting transfer goes on, if a time is known
 
@@ -142,10 +143,18 @@ type Transfer struct {
 func (t *Transfer) restart(now time.Time) {
 	again := Work{Inline: t.Work.Inline, FindFolder: t.Work.FindFolder}
 	t.State, t.Reason, t.Failure, t.Percent, t.BytesTransferred, t.Item = NotStarted, "", nil, nil, nil, nil
-	t.Due, t.Modified = time.Time{}, now
+	t.Due, t.Started, t.Modified = time.Time{}, now, now
 	t.Attempts++
 	t.Work = again
 	if t.Route != Upload {
 		t.Route, t.RouteReason = "", ""
 	}
+}
+
+// age is how long the transfer has been trying, since it was begun anew if it was.
+func (t *Transfer) age(now time.Time) time.Duration {
+	if t.Started.IsZero() {
+		return now.Sub(t.Created)
+	}
+	return now.Sub(t.Started)
 }
