@@ -96,6 +96,41 @@ func TestBytesNeedALength(t *testing.T) {
 	}
 }
 
+// A client whose bytes stop coming is told where to go on, if it still listens; it is no fault of ours.
+func TestBytesThatStopComing(t *testing.T) {
+	s := setup(t)
+	b := s.signIn(robin)
+	id := b.order(map[string]any{"name": "stopped.bin", "size": 10})
+	r, err := http.NewRequestWithContext(t.Context(), "PUT", s.url+"/api/v1/transfers/"+id+"/content", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range b.http.Jar.Cookies(r.URL) {
+		r.AddCookie(c)
+	}
+	conn, err := net.Dial("tcp", r.URL.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "PUT %s HTTP/1.1\r\nHost: %s\r\nCookie: %s\r\nContent-Length: 10\r\n\r\n01234", r.URL.Path, r.URL.Host, r.Header.Get("Cookie"))
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, _ := io.ReadAll(resp.Body); resp.StatusCode != 416 || !strings.Contains(string(body), `"rangeInvalid"`) {
+		t.Errorf("%d %s", resp.StatusCode, body)
+	}
+	b.putContent(id, "0123456789", nil).want(202)
+	if b.final(id)["state"] != "completed" {
+		t.Errorf("%v", b.final(id))
+	}
+}
+
 // A second request that brings bytes while one does is turned away, and the first one's arrive.
 func TestTwoRequestsBringBytesAtOnce(t *testing.T) {
 	s := setup(t)

@@ -275,6 +275,7 @@ var kinds = []struct {
 	{transfer.ErrNotUndoable, "notUndoable"},
 	{transfer.ErrTaken, "contentBusy"},
 	{transfer.ErrBusy, "tooManyRequests"},
+	{transfer.ErrClientGone, "rangeInvalid"},
 	{transfer.ErrFull, "storeUnavailable"},
 	{transfer.ErrUnavailable, "storeUnavailable"},
 	{auth.ErrNotFound, "notFound"},

@@ -60,7 +60,7 @@ func (r *saving) awaitBytes(ctx context.Context) (Next, error) {
 // Receive streams a client's bytes on to OneDrive and gives the transfer as it is afterwards. After a
 // piece that is not the last, BytesTransferred says where the next begins; another gives a
 // *RangeError. ErrNotFound: no such transfer; ErrNotPossible: it takes no bytes, or another request
-// is sending them here; ErrTaken: one at another instance is.
+// is sending them here; ErrTaken: one at another instance is; ErrClientGone: the bytes stopped coming.
 func (s *Saver) Receive(ctx context.Context, store *Store, owner, id string, c Content) (Transfer, error) {
 	release, ok := s.busy.take(owner + "/" + id)
 	if !ok {
@@ -209,8 +209,9 @@ type clientBody struct {
 	err  error
 }
 
-// errClientGone is a client that sent fewer bytes than it announced.
-var errClientGone = errors.New("the client stopped sending")
+// ErrClientGone means that the client sent fewer bytes than it announced, or none for too long. What came
+// is kept as far as it can be: BytesTransferred says where to go on.
+var ErrClientGone = errors.New("the client stopped sending")
 
 func (b *clientBody) Read(p []byte) (int, error) {
 	if b.err = b.take(); b.err != nil {
@@ -218,7 +219,7 @@ func (b *clientBody) Read(p []byte) (int, error) {
 	}
 	n, err := b.r.Read(p)
 	if err != nil && err != io.EOF {
-		b.err = fmt.Errorf("%w: %w", errClientGone, err)
+		b.err = fmt.Errorf("%w: %w", ErrClientGone, err)
 		return n, b.err
 	}
 	return n, err
@@ -229,7 +230,7 @@ func (r *saving) receiveSmall(ctx context.Context, body *clientBody) error {
 	data, err := r.s.buffers.fill(body, nil, int(*t.Size))
 	defer func() { r.s.buffers.put(data) }()
 	if err != nil {
-		return cmp.Or(body.err, errClientGone)
+		return cmp.Or(body.err, ErrClientGone)
 	}
 	r.nameFromBytes(data)
 	next, err := r.put(ctx, data)
@@ -329,7 +330,7 @@ func (r *saving) clientGone(ctx context.Context, at int64, rest []byte) error {
 	}
 	r.hold(at, rest)
 	r.keep()
-	return errClientGone
+	return ErrClientGone
 }
 
 // showReceived stores how far the client's bytes are.

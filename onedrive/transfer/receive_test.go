@@ -92,7 +92,7 @@ func TestReceiveAfterTheClientWentAway(t *testing.T) {
 	store, id := receiving(t, w, Request{Name: "film.bin"})
 	broken := io.MultiReader(bytes.NewReader(large[:3_500_000]), iotest.ErrReader(io.ErrUnexpectedEOF))
 	_, err := w.saver.Receive(t.Context(), store, ownerKim, id, Content{Total: int64(len(large)), Body: broken})
-	if !errors.Is(err, errClientGone) {
+	if !errors.Is(err, ErrClientGone) {
 		t.Fatalf("broken: %v", err)
 	}
 	tr, err := store.Get(t.Context(), ownerKim, id)

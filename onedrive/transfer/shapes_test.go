@@ -379,7 +379,7 @@ func TestARequestAtAnotherInstanceIsWaitedFor(t *testing.T) {
 		t.Errorf("beside the first request: %v", err)
 	}
 	send.CloseWithError(io.ErrUnexpectedEOF)
-	if err := <-ended; !errors.Is(err, errClientGone) {
+	if err := <-ended; !errors.Is(err, ErrClientGone) {
 		t.Errorf("the first request ends as %v", err)
 	}
 	tr, err := store.Get(t.Context(), ownerKim, id)
