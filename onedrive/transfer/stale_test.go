@@ -48,6 +48,20 @@ func TestReadsThatLagBehind(t *testing.T) {
 	}
 }
 
+// A file that OneDrive itself called saved is waited for longer, before anybody is told that it is not there.
+func TestReadsThatLagFarBehind(t *testing.T) {
+	for _, login := range []string{kim, alex} {
+		for _, path := range []string{"/tabby.jpg", "/large.bin"} {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorldInABubble(t, nil)
+				w.ms.SetConduct(login, func(c *fakegraph.Conduct) { c.Lag = 45 * time.Second })
+				kind := kindOfPath(path)
+				w.savedOnce(t, w.drive(t, w.ask(t, login, Request{SourceURL: path})), kind.name, kind.content)
+			})
+		}
+	}
+}
+
 // A session that is complete becomes a file in its own time. Nothing is sent again meanwhile.
 func TestACommitThatTakesLong(t *testing.T) {
 	for _, login := range []string{kim, alex} {

@@ -87,7 +87,7 @@ func (r *saving) lookAgain(n int) (next Next, again bool) {
 
 // answered notes what OneDrive itself said of the file when it had all of it.
 func (r *saving) answered(item onedrive.DriveItem, sum string) {
-	r.t.Work.ItemID, r.t.Work.Sum, r.t.Work.Answer = item.ID, sum, answerRight
+	r.t.Work.ItemID, r.t.Work.Sum, r.t.Work.Answer, r.t.Work.Looks = item.ID, sum, answerRight, 0
 	if judgeItem(r.t, item, sum) != right {
 		r.t.Work.Answer = answerWrong
 	}
@@ -169,7 +169,12 @@ func (r *saving) unverified(ctx context.Context, err error) (Next, error) {
 // missing is an item that was promised and is not there (yet).
 func (r *saving) missing(ctx context.Context) (Next, error) {
 	t := r.t
-	if next, again := r.lookAgain(maxLooks); again {
+	looks := maxLooks
+	if t.Work.Answer == answerRight {
+		looks = commitLooks // OneDrive itself has said that it has it
+	}
+	next, again := r.lookAgain(looks)
+	if again && t.Work.Looks <= maxLooks {
 		return next, nil
 	}
 	item, found, err := r.lookForOurs(ctx, "")
@@ -177,10 +182,12 @@ func (r *saving) missing(ctx context.Context) (Next, error) {
 	case err != nil:
 		return r.trouble(ctx, err)
 	case found && item.ID != t.Work.ItemID:
-		t.Work.ItemID = item.ID
+		t.Work.ItemID, t.Work.Looks = item.ID, 0
 		return Next{}, nil
 	case found:
 		return r.judge(ctx, item)
+	case again:
+		return next, nil
 	case t.Route == Native:
 		return r.handOver(ctx, reasonForgotten)
 	}
