@@ -44,7 +44,8 @@ const (
 	directAPI   = "$JS.API.DIRECT.GET." + stream
 	leaderAPI   = "$JS.API.STREAM.MSG.GET." + stream
 	scanBatch   = 512
-	maxAnswer   = 1024 // messages of one answer: the server gives no more
+	scanBytes   = 8 << 20 // of one answer: a record may hold the bytes of a small picture
+	maxAnswer   = 1024    // messages of one answer: the server gives no more
 	readTimeout = 5 * time.Second
 )
 
@@ -115,7 +116,7 @@ func scan(ctx context.Context, nc *nats.Conn, filter string, from uint64, each f
 func scanTo(ctx context.Context, nc *nats.Conn, filter string, from, to uint64, each func(stored)) error {
 	for to == 0 || from < to {
 		n := 0
-		more, err := fetch(ctx, nc, query{Seq: from, NextFor: subjectPrefix + filter, Batch: scanBatch}, func(s stored) {
+		more, err := fetch(ctx, nc, query{Seq: from, NextFor: subjectPrefix + filter, Batch: scanBatch, MaxBytes: scanBytes}, func(s stored) {
 			n++
 			if from = s.seq + 1; to == 0 || s.seq < to {
 				each(s)

@@ -233,21 +233,37 @@ func (s *Store) readAll(x *index, owner string) {
 	}
 }
 
-// queryOf asks for the records of rows.
-func queryOf(owner string, rows []row) query {
-	q := query{Last: make([]string, len(rows))}
+// records gives the records of rows, in the order in which they were stored.
+func (s *Store) records(ctx context.Context, owner string, rows []row, each func(stored)) error {
+	q := query{Last: make([]string, len(rows)), MaxBytes: scanBytes}
 	for i, r := range rows {
 		q.Last[i] = subjectPrefix + transferKey(owner, string(r.id[:]))
 	}
-	return q
+	for {
+		n := 0
+		more, err := fetch(ctx, s.nc, q, func(m stored) {
+			n++
+			q.Seq = m.seq + 1
+			each(m)
+		})
+		if err != nil || more == 0 || n == 0 {
+			return err
+		}
+	}
 }
 
 // read gives the transfers of rows in the order of their ids, newest first. Rows without one go.
 func (s *Store) read(ctx context.Context, owner string, x *index, rows []row) ([]Transfer, error) {
-	found := make(map[string]stored, len(rows))
-	_, err := fetch(ctx, s.nc, queryOf(owner, rows), func(m stored) {
+	type opened struct {
+		Transfer
+		err error
+	}
+	found := make(map[string]opened, len(rows))
+	err := s.records(ctx, owner, rows, func(m stored) {
 		if !m.deleted {
-			found[idOf(m.key)] = m
+			t, err := s.open(owner, m)
+			t.Work.Inline = nil // a list of small pictures is not to hold them all
+			found[idOf(m.key)] = opened{t, err}
 		}
 	})
 	if err != nil {
@@ -256,14 +272,14 @@ func (s *Store) read(ctx context.Context, owner string, x *index, rows []row) ([
 	ts := make([]Transfer, 0, len(rows))
 	for _, r := range rows {
 		id := string(r.id[:])
-		t, err := Transfer{}, error(nil)
-		if m, ok := found[id]; ok {
-			t, err = s.open(owner, m)
-		} else if t, err = s.Get(ctx, owner, id); err == ErrNotFound {
-			x.drop(r)
+		o, ok := found[id]
+		if !ok {
+			if o.Transfer, o.err = s.Get(ctx, owner, id); o.err == ErrNotFound {
+				x.drop(r)
+			}
 		}
-		if err == nil { // what is damaged or from a newer version does not spoil the list
-			ts = append(ts, t)
+		if o.err == nil { // what is damaged or from a newer version does not spoil the list
+			ts = append(ts, o.Transfer)
 		}
 	}
 	return ts, nil

@@ -84,7 +84,7 @@ type run struct {
 	turn   chan struct{} // closed when a step may go on after a write
 	ended  chan struct{} // closed when the step that was running when it was made has ended
 
-	t       *Transfer // nil: read it from the store first
+	t       *Transfer // nil: read it from the store first; order and lane stay
 	kept    *Transfer // t as it was stored last; nil while it rests: t is as it was stored
 	unsaved bool      // t is newer than the record: store it before anything else
 	errs    int       // failed steps in a row
@@ -179,9 +179,7 @@ func (r *Runner) add(t *Transfer) {
 		n.state = timed
 		r.arm(n, max(r.opt.lease.foreign-r.opt.Now().Sub(t.Work.PostedAt), 0))
 	case n.waitsForSlot():
-		n.state = queued
-		heap.Push(&a.queue, n)
-		a.admit()
+		a.line(n)
 	default: // it is on its way already
 		if n.slot = t.Route == Native; n.slot {
 			a.slots++
@@ -193,6 +191,21 @@ func (r *Runner) add(t *Transfer) {
 // waitsForSlot reports whether the next step would begin something at Microsoft.
 func (n *run) waitsForSlot() bool {
 	return n.t.Work.Phase == Choosing && n.t.Route != Upload && n.t.Route != Relay
+}
+
+// line makes n wait for one of the account's slots. r.mu is held.
+func (a *account) line(n *run) {
+	n.state = queued
+	n.lighten()
+	heap.Push(&a.queue, n)
+	a.admit()
+}
+
+// lighten lets go of a record that holds a file's bytes: thousands may wait, and the step reads it again.
+func (n *run) lighten() {
+	if n.t != nil && len(n.t.Work.Inline) > 0 && !n.unsaved && n.kept == nil {
+		n.t = nil
+	}
 }
 
 // admit starts what is queued while there are slots.
@@ -230,6 +243,7 @@ func (r *Runner) queueUp(n *run) {
 	if n.t != nil && n.t.Route == Relay {
 		n.lane, n.host = streams, hostOf(n.t)
 	}
+	n.lighten()
 	a := n.a
 	a.ready[n.lane] = append(a.ready[n.lane], n)
 	r.join(a, n.lane)

@@ -1,7 +1,6 @@
 package transfer
 
 import (
-	"container/heap"
 	"context"
 	"errors"
 	"fmt"
@@ -264,15 +263,14 @@ func (r *Runner) settle(n *run, a after) {
 		}
 		r.enqueue(n)
 	case a.queue:
-		n.state = queued
-		heap.Push(&acc.queue, n)
-		acc.admit()
+		acc.line(n)
 	case a.park && !n.woken:
 		r.park(n)
 	case a.wait <= 0:
 		r.enqueue(n)
 	default:
 		n.state = timed
+		n.lighten()
 		r.arm(n, a.wait)
 	}
 	if was == streams {

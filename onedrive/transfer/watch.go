@@ -223,7 +223,9 @@ func (h *hub) event(t *Transfer) *Event {
 	if !h.direct || h.feedOf(t.Owner) == nil {
 		return nil
 	}
-	return &Event{Transfer: *t} // steps replace what t points at and never write to it
+	e := &Event{Transfer: *t} // steps replace what t points at and never write to it
+	e.Transfer.Work.Inline = nil
+	return e
 }
 
 // tidy lets go of indexes that nobody has asked for a while.
@@ -410,6 +412,7 @@ func (s *Store) event(owner string, m stored) (*Event, bool) {
 	}
 	var err error
 	e.Transfer, err = s.open(owner, m)
+	e.Transfer.Work.Inline = nil // thousands may wait for a reader
 	return e, err == nil
 }
 
@@ -538,7 +541,7 @@ func (s *Store) active(ctx context.Context, owner string, each func(stored)) err
 	_, rows, err := s.rows(ctx, owner, "", func(r row) bool { return r.ends[0] == 0 }, math.MaxInt)
 	for some := range slices.Chunk(rows, readAtOnce) {
 		if err == nil {
-			_, err = fetch(ctx, s.nc, queryOf(owner, some), func(m stored) {
+			err = s.records(ctx, owner, some, func(m stored) {
 				if m.ending == "" {
 					each(m)
 				}
