@@ -32,6 +32,7 @@ const (
 	browsers = "./handlers/e2e"
 	pages    = "./handlers"
 	signIn   = "./auth"
+	moving   = "./onedrive/transfer"
 )
 
 var controls = []control{
@@ -103,6 +104,15 @@ var controls = []control{
 	{"a page that opens the button's window as another", "static/js/button.js", `detail: { url, ...detail } }, origin)`, `detail: { url, ...detail } }, '*')`, browsers, `TestSaveButtonAgainstEvilPages`},
 	{"a window that says it is the button's", "static/embed.js", `e.origin !== server || `, ``, browsers, `TestSaveButtonAgainstEvilPages`},
 	{"another window of ours that says it is the button's", "static/embed.js", ` || e.source !== popup`, ``, browsers, `TestSaveButtonAgainstEvilPages`},
+
+	// Of one person who takes what is everybody's.
+	{"a person whose transfers never end", "onedrive/transfer/share.go", `l.transfers < 0 || `, ``, moving, `TestOnePersonHasAShareOfTransfers`},
+	{"a person who fills the store", "onedrive/transfer/share.go", ` || l.bytes < 0`, ``, moving, `TestOnePersonHasAShareOfTheStore`},
+	{"a failed transfer that is tried again beyond a person's share", "onedrive/transfer/control.go", `left.transfers <= 0`, `left == (share{})`, moving, `TestOnePersonHasAShareOfTransfers`},
+	{"bytes in records that nobody needs", "onedrive/transfer/store.go", `		t.spend()
+`, ``, moving, `TestOnePersonHasAShareOfTheStore`},
+	{"data that leaves no room for sign-ins", "onedrive/transfer/natsd/natsd.go", `used > uint64(n.opt.MaxStore/10*9)`, `used > uint64(n.opt.MaxStore)`, moving + "/natsd", `TestSpaceIsShortBeforeNATSRefuses`},
+	{"small pictures that wait in memory by the thousand", "onedrive/transfer/queue.go", `if n.t != nil && len(n.t.Work.Inline) > 0`, `if false`, moving, `TestWhatWaitsHoldsNoBytes`},
 }
 
 func main() {

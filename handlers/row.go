@@ -49,7 +49,9 @@ func (h *Handler) row(t transfer.Transfer, speed float64) views.Row {
 }
 
 // canRetry reports whether there is something to fetch again: an upload's bytes are the client's.
-func canRetry(t transfer.Transfer) bool { return t.Route != transfer.Upload || t.SourceURL != "" }
+func canRetry(t transfer.Transfer) bool {
+	return (t.Route != transfer.Upload || t.SourceURL != "") && !t.Work.Spent
+}
 
 func completed(r *views.Row, t transfer.Transfer, now time.Time) {
 	if t.Item == nil {

@@ -122,7 +122,8 @@ func (r *Runner) abandon(t Transfer) {
 	})
 }
 
-// Retry starts a failed or cancelled transfer anew, and lets a waiting one go on at once.
+// Retry starts a failed or cancelled transfer anew, and lets a waiting one go on at once. ErrNotPossible
+// also when its bytes were in the record and have gone.
 func (r *Runner) Retry(ctx context.Context, owner, id string) (Transfer, error) {
 	for range writeTries {
 		t, err := r.store.load(ctx, owner, id)
@@ -134,8 +135,14 @@ func (r *Runner) Retry(ctx context.Context, owner, id string) (Transfer, error) 
 			r.store.tell(owner, id, nil)
 			return t, nil
 		case Failed, Cancelled:
+			if t.Work.Spent {
+				return t, ErrNotPossible
+			}
 		default:
 			return t, ErrNotPossible
+		}
+		if left, err := r.store.share(ctx, owner); err == nil && left.transfers <= 0 {
+			return t, ErrTooMany
 		}
 		if err = r.store.again(ctx, &t); !errors.Is(err, ErrConflict) {
 			return t, err
@@ -168,6 +175,8 @@ func (r *Runner) RetryFailed(ctx context.Context, owner string) (int, error) {
 				count.Add(1)
 			case errors.Is(err, ErrNotFound), errors.Is(err, ErrNotPossible), errors.Is(err, ErrConflict):
 				return nil // somebody else was faster
+			case errors.Is(err, ErrTooMany):
+				return nil // they can be tried again when others have ended
 			}
 			return err
 		})

@@ -33,9 +33,14 @@ func openFeed(t *testing.T, shared bool, at func(point string)) (*Store, *Transf
 	return s, s.another(t)
 }
 
+// another is a new transfer. It opens no feed, as Submit would to see what its owner has.
 func (s *Store) another(t *testing.T) *Transfer {
 	t.Helper()
-	tr, _, err := s.Submit(t.Context(), robinOwner, Request{SourceURL: "https://images.example/1.jpg", ConflictBehavior: onedrive.Rename}, "")
+	fresh, err := s.accept(robinOwner, Request{SourceURL: "https://images.example/1.jpg", ConflictBehavior: onedrive.Rename}, &share{1, 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr, _, err := s.create(t.Context(), fresh, "")
 	if err != nil {
 		t.Fatal(err)
 	}

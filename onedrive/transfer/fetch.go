@@ -23,6 +23,7 @@ type stored struct {
 	key  string
 	seq  uint64
 	data []byte
+	size int    // of data that was let go
 	at   string // when it was stored
 
 	ending  ending

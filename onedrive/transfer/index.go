@@ -3,6 +3,7 @@ package transfer
 import (
 	"cmp"
 	"context"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -23,14 +24,32 @@ type index struct {
 	rows  []row  // by id
 	from  uint64 // rows have all records from this revision on; 1: all
 	since string // rows have all transfers made after this id; "": all
+	load  load   // of the rows
+}
+
+// load is what a person's transfers take of what all share.
+type load struct {
+	unfinished int   // transfers that are not final
+	blocks     int64 // of all records
+}
+
+// add counts r in, or out with by -1.
+func (l *load) add(r row, by int) {
+	l.blocks += int64(by) * int64(r.blocks)
+	if r.ends[0] == 0 {
+		l.unfinished += by
+	}
 }
 
 // row is a transfer of an index. It holds no pointers: there are many.
 type row struct {
-	id   rowID
-	ends [11]byte // its ending
-	seq  uint64
+	id     rowID
+	ends   [11]byte // its ending
+	blocks uint16   // that its record takes
+	seq    uint64
 }
+
+const blockSize = 512
 
 // rowID is an id that is no pointer either.
 type rowID [idLength]byte
@@ -41,8 +60,8 @@ func idKey(id string) (k rowID) {
 	return k
 }
 
-func rowOf(id string, e ending, seq uint64) row {
-	r := row{id: idKey(id), seq: seq}
+func rowOf(id string, e ending, size int, seq uint64) row {
+	r := row{id: idKey(id), blocks: uint16(min((size+blockSize-1)/blockSize, math.MaxUint16)), seq: seq}
 	copy(r.ends[:], e)
 	return r
 }
@@ -116,7 +135,7 @@ func (x *index) reach(ctx context.Context, s *Store, owner string) error {
 	}
 	var found []stored
 	add := func(m stored) {
-		if m.data = nil; m.seq < to {
+		if m.size, m.data = len(m.data), nil; m.seq < to {
 			found = append(found, m)
 		}
 	}
@@ -145,15 +164,19 @@ func (x *index) merge(found []stored) {
 			continue
 		}
 		if _, ok := slices.BinarySearchFunc(known, id, row.compare); !ok {
-			x.rows = append(x.rows, rowOf(id, m.ending, m.seq))
+			x.rows = append(x.rows, rowOf(id, m.ending, m.size, m.seq))
 		}
 	}
 	slices.SortFunc(x.rows, func(a, b row) int { return cmp.Or(slices.Compare(a.id[:], b.id[:]), cmp.Compare(b.seq, a.seq)) })
 	x.rows = slices.CompactFunc(x.rows, func(a, b row) bool { return a.id == b.id }) // a copy that lags tells of both
+	x.load = load{}
+	for _, r := range x.rows {
+		x.load.add(r, 1)
+	}
 }
 
-// apply notes a stored message.
-func (x *index) apply(key string, e ending, deleted bool, seq uint64) {
+// apply notes a stored message with so many bytes.
+func (x *index) apply(key string, e ending, deleted bool, size int, seq uint64) {
 	id := idOf(key)
 	if id == "" {
 		return
@@ -161,14 +184,25 @@ func (x *index) apply(key string, e ending, deleted bool, seq uint64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	at, found := slices.BinarySearchFunc(x.rows, id, row.compare)
+	if found && x.rows[at].seq > seq {
+		return
+	}
+	if found {
+		x.load.add(x.rows[at], -1)
+	}
+	r := rowOf(id, e, size, seq)
 	switch {
-	case found && x.rows[at].seq > seq:
-	case found && deleted:
+	case deleted && found:
 		x.rows = slices.Delete(x.rows, at, at+1)
+	case deleted:
+		return
 	case found:
-		x.rows[at] = rowOf(id, e, seq)
-	case !deleted:
-		x.rows = slices.Insert(x.rows, at, rowOf(id, e, seq))
+		x.rows[at] = r
+	default:
+		x.rows = slices.Insert(x.rows, at, r)
+	}
+	if !deleted {
+		x.load.add(r, 1)
 	}
 }
 
@@ -177,6 +211,7 @@ func (x *index) drop(r row) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if at, found := slices.BinarySearchFunc(x.rows, string(r.id[:]), row.compare); found && x.rows[at] == r {
+		x.load.add(r, -1)
 		x.rows = slices.Delete(x.rows, at, at+1)
 	}
 }
@@ -211,13 +246,18 @@ func (s *Store) rows(ctx context.Context, owner, before string, wanted func(row)
 	for {
 		rows, enough := x.below(before, wanted, n)
 		if enough {
-			x.rest.Do(func() { s.hub.tasks.Go(func() { s.readAll(x, owner) }) }) // ends with the store
+			s.readOn(x, owner)
 			return x, rows, nil
 		}
 		if err := x.reach(ctx, s, owner); err != nil {
 			return nil, nil, err
 		}
 	}
+}
+
+// readOn begins to read the rest of an index, once.
+func (s *Store) readOn(x *index, owner string) {
+	x.rest.Do(func() { s.hub.tasks.Go(func() { s.readAll(x, owner) }) }) // ends with the store
 }
 
 // readAll reads what an index has not reached yet: an id may be younger than the time of its record

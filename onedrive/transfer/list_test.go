@@ -180,7 +180,7 @@ func TestListSeesWhatOthersWrite(t *testing.T) {
 // TestANewIndexReachesBack: the first page of an index reads only what is newest; those after it
 // bring everything, in order.
 func TestANewIndexReachesBack(t *testing.T) {
-	e := openEngine(t, natsd.Memory, transfer.StoreOptions{})
+	e := openEngine(t, natsd.Memory, transfer.StoreOptions{MaxUnfinished: 20_000})
 	var want []string
 	batch := func(owner string, n int) (ids []string) {
 		rs := make([]transfer.Request, n)

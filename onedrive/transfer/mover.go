@@ -47,6 +47,7 @@ type Work struct {
 	Taker        string             `json:"taker,omitempty" cbor:"19,keyasint,omitempty"`        // the instance at which a request brings a client's bytes
 	Taken        time.Time          `json:"taken,omitzero" cbor:"20,keyasint,omitzero"`          // until then it is believed to
 	Inline       []byte             `json:"inline,omitempty" cbor:"21,keyasint,omitempty"`       // the bytes of a data: URL, at most MaxInline; gone once saved
+	Spent        bool               `json:"spent,omitempty" cbor:"26,keyasint,omitempty"`        // those bytes went without being saved: there is nothing to begin anew with
 }
 
 // Adaptive as Next.After lets the runner choose: 250 ms at first, longer as the transfer grows

@@ -16,12 +16,14 @@ var ErrNotPossible = errors.New("not possible in this state")
 
 // StoreOptions say how records are kept.
 type StoreOptions struct {
-	Replicas  int              // copies of the stream; 0: 1
-	Sealer    Sealer           // nil: records are stored in clear (tests only)
-	Retention time.Duration    // how long a final transfer stays on the list; 0: 30 days
-	Space     func() error     // not nil while only running transfers may write; natsd.Node.Space; nil: always room
-	Ended     func(Transfer)   // told of each transfer that this process ended, for metrics; nil: nobody is
-	Now       func() time.Time // nil: time.Now
+	Replicas      int              // copies of the stream; 0: 1
+	Sealer        Sealer           // nil: records are stored in clear (tests only)
+	Retention     time.Duration    // how long a final transfer stays on the list; 0: 30 days
+	MaxUnfinished int              // transfers of one person that are not final; 0: 10,000
+	MaxRecords    int64            // bytes that one person's records may take, final ones too; 0: 256 MiB
+	Space         func() error     // not nil while only running transfers may write; natsd.Node.Space; nil: always room
+	Ended         func(Transfer)   // told of each transfer that this process ended, for metrics; nil: nobody is
+	Now           func() time.Time // nil: time.Now
 
 	at     func(point string) // for tests: called at each named point of the work
 	shared bool               // for tests: streams live on what JetStream republishes, as on a cluster
@@ -52,6 +54,8 @@ func OpenStore(ctx context.Context, js jetstream.JetStream, nc *nats.Conn, o Sto
 	if o.Retention <= 0 {
 		o.Retention = 30 * 24 * time.Hour
 	}
+	setDefault(&o.MaxUnfinished, maxUnfinished)
+	setDefault(&o.MaxRecords, maxRecords)
 	ctx, stop := context.WithCancel(ctx)
 	s := &Store{opt: o, nc: js.Conn(), events: nc, codec: newCodec(o.Sealer), ctx: ctx, stop: stop}
 	if _, err := js.CreateOrUpdateStream(ctx, streamConfig(o.Replicas, !s.alone())); err != nil {
@@ -115,7 +119,11 @@ type Submitted struct {
 // Submit stores a new transfer; it is synced before Submit returns. The same owner and idempotency
 // key give the same transfer, and false.
 func (s *Store) Submit(ctx context.Context, owner string, r Request, idempotencyKey string) (Transfer, bool, error) {
-	t, err := s.accept(owner, r)
+	left, err := s.share(ctx, owner)
+	if err != nil {
+		return Transfer{}, false, err
+	}
+	t, err := s.accept(owner, r, &left)
 	if err != nil {
 		return Transfer{}, false, err
 	}
@@ -126,9 +134,14 @@ func (s *Store) Submit(ctx context.Context, owner string, r Request, idempotency
 func (s *Store) SubmitBatch(ctx context.Context, owner string, rs []Request, keys []string) []Submitted {
 	out := make([]Submitted, len(rs))
 	batch := s.ids.next(s.opt.Now())
+	left, err := s.share(ctx, owner)
 	var wg sync.WaitGroup
 	for i, r := range rs {
-		t, err := s.accept(owner, r)
+		if err != nil {
+			out[i].Err = err
+			continue
+		}
+		t, err := s.accept(owner, r, &left)
 		if err != nil {
 			out[i].Err = err
 			continue
@@ -144,21 +157,13 @@ func (s *Store) SubmitBatch(ctx context.Context, owner string, rs []Request, key
 	return out
 }
 
-// accept makes the record of a request.
-func (s *Store) accept(owner string, r Request) (*Transfer, error) {
-	if !validOwner(owner) {
-		return nil, fmt.Errorf("owner %q cannot be a key", owner)
-	}
-	if s.opt.Space != nil {
-		if err := s.opt.Space(); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrFull, err)
-		}
-	}
+// accept makes the record of a request that is within owner's share.
+func (s *Store) accept(owner string, r Request, left *share) (*Transfer, error) {
 	now := s.opt.Now().UTC()
 	t := r.NewTransfer(owner)
 	t.ID, t.Created, t.Started, t.Modified = s.ids.next(now), now, now, now
 	t.State, t.Attempts = NotStarted, 1
-	return &t, nil
+	return &t, left.take(&t)
 }
 
 // create stores t unless its idempotency key has a transfer already.
@@ -292,8 +297,11 @@ func (s *Store) Update(ctx context.Context, t *Transfer) error {
 
 // put stores a step of t.
 func (s *Store) put(ctx context.Context, t *Transfer) error {
-	if t.State == Completed {
+	switch {
+	case t.State == Completed:
 		t.Work = Work{} // the keys to OneDrive and the bytes are of no more use
+	case t.State == Cancelled || t.State == Failed && t.Route == Upload: // what failed can be tried again for a while
+		t.spend()
 	}
 	final := t.State.Final()
 	if final {

@@ -139,6 +139,14 @@ type Transfer struct {
 	Revision uint64 `json:"-" cbor:"-"`
 }
 
+// spend lets go of the bytes in the record.
+func (t *Transfer) spend() {
+	if len(t.Work.Inline) == 0 {
+		return
+	}
+	t.Work.Inline, t.Work.Spent = nil, t.Route != Upload // an upload's bytes are the client's
+}
+
 // restart makes a final transfer begin anew.
 func (t *Transfer) restart(now time.Time) {
 	again := Work{Inline: t.Work.Inline, FindFolder: t.Work.FindFolder}

@@ -207,7 +207,7 @@ func (h *hub) wrote(r record, seq uint64) {
 		return
 	}
 	if x := f.index.Load(); x != nil {
-		x.apply(r.key, r.ending, r.remove, seq)
+		x.apply(r.key, r.ending, r.remove, len(r.value), seq)
 	}
 }
 
@@ -220,12 +220,19 @@ func (h *hub) miss() {
 // event is what streams show of t once it is stored; nil when nobody here follows its owner, or the
 // stored message tells.
 func (h *hub) event(t *Transfer) *Event {
-	if !h.direct || h.feedOf(t.Owner) == nil {
+	if f := h.feedOf(t.Owner); !h.direct || f == nil || !f.watched() {
 		return nil
 	}
 	e := &Event{Transfer: *t} // steps replace what t points at and never write to it
 	e.Transfer.Work.Inline = nil
 	return e
+}
+
+// watched reports whether somebody follows the feed: lists need no events.
+func (f *feed) watched() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.watchers) > 0
 }
 
 // tidy lets go of indexes that nobody has asked for a while.
@@ -312,7 +319,7 @@ func (f *feed) see(m stored, e *Event) {
 	}
 	f.recent[idKey(id)] = m.seq
 	if x := f.index.Load(); x != nil {
-		x.apply(m.key, m.ending, m.deleted, m.seq)
+		x.apply(m.key, m.ending, m.deleted, len(m.data), m.seq)
 	}
 	if len(f.watchers) == 0 {
 		return // the lists need no more than the key

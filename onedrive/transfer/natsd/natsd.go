@@ -22,8 +22,9 @@ const Memory = ":memory:"
 // ErrLocked means that another process uses the data folder.
 var ErrLocked = errors.New("another Skylift uses this data folder")
 
-// ErrNoSpace means that the disk has no room for anything that is not already running.
-var ErrNoSpace = errors.New("the disk of the data folder is nearly full")
+// ErrNoSpace means that there is no room for anything that is not already running: on the disk, or in
+// what the data may take.
+var ErrNoSpace = errors.New("the data folder is nearly full")
 
 // ErrNoDisk means that the data folder is gone or read-only. Space is nil again once it can be written to;
 // a folder that was removed needs a restart.
@@ -36,7 +37,7 @@ type Options struct {
 	Replicas int           // copies of each stream; 0: 1 inside, 3 on a cluster
 	Sync     time.Duration // 0: every write is synced before it is acknowledged; else at this interval
 	MaxStore int64         // bytes that the data may take; 0: 10 GiB
-	Reserve  int64         // bytes of disk kept free for what runs already; 0: 64 MiB
+	Reserve  int64         // bytes of disk kept free for what runs already; 0: 64 MiB. Of MaxStore it is a tenth
 	Log      *slog.Logger  // nil: nothing is logged
 }
 
@@ -161,8 +162,9 @@ func (n *Node) Replicas() int { return n.opt.Replicas }
 // Shared reports whether other instances may work on the same data.
 func (n *Node) Shared() bool { return n.server == nil }
 
-// Space is nil while the data folder's disk has room for more; ErrNoSpace once only the
-// reserve for what runs already is left, ErrNoDisk when the folder cannot be written to. On a
+// Space is nil while the data folder has room for more; ErrNoSpace once only the reserve for
+// sign-ins and what runs already is left of its disk or of MaxStore, at whose end nats-server stores
+// nothing at all; ErrNoDisk when the folder cannot be written to. On a
 // cluster its servers decide, and it is always nil.
 func (n *Node) Space() error {
 	if n.server == nil {
@@ -174,6 +176,9 @@ func (n *Node) Space() error {
 		return fmt.Errorf("%w: %w", ErrNoDisk, err)
 	case free < n.opt.Reserve:
 		return ErrNoSpace
+	}
+	if used := n.server.GlobalAccount().JetStreamUsage().Store; used > uint64(n.opt.MaxStore/10*9) {
+		return fmt.Errorf("%w: it takes %d of %d MiB", ErrNoSpace, used>>20, n.opt.MaxStore>>20)
 	}
 	return nil
 }

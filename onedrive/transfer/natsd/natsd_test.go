@@ -3,6 +3,7 @@ package natsd_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -75,5 +76,38 @@ func TestSpaceIsShortBeforeTheDiskIsFull(t *testing.T) {
 	}
 	if err := start(t, natsd.Options{Dir: t.TempDir(), Reserve: 1 << 60}).Space(); !errors.Is(err, natsd.ErrNoSpace) {
 		t.Errorf("with less than the reserve: %v, want ErrNoSpace", err)
+	}
+}
+
+// TestSpaceIsShortBeforeNATSRefuses: past MaxStore nats-server stores nothing, not even a sign-in.
+func TestSpaceIsShortBeforeNATSRefuses(t *testing.T) {
+	n := start(t, natsd.Options{Dir: t.TempDir(), MaxStore: 4 << 20})
+	kv := bucket(t, n)
+	put := func(key string) error {
+		_, err := kv.Put(t.Context(), key, make([]byte, 64<<10))
+		return err
+	}
+	stored := 0
+	for n.Space() == nil {
+		if err := put(fmt.Sprint("picture", stored)); err != nil {
+			t.Fatalf("after %d pictures there is space, and NATS says %v", stored, err)
+		}
+		stored++
+	}
+	if err := n.Space(); !errors.Is(err, natsd.ErrNoSpace) || stored < 50 {
+		t.Errorf("after %d pictures: %v, want ErrNoSpace after some 57", stored, err)
+	}
+	for i := range 5 {
+		if err := put(fmt.Sprint("signin", i)); err != nil {
+			t.Errorf("a sign-in out of the reserve: %v", err)
+		}
+	}
+	for i := range stored {
+		if err := kv.Purge(t.Context(), fmt.Sprint("picture", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := n.Space(); err != nil {
+		t.Errorf("with room again: %v", err)
 	}
 }
