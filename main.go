@@ -19,6 +19,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -231,14 +232,31 @@ func (a *app) saving(ctx context.Context, keys *auth.Keyring, o *handlers.Option
 	if err != nil {
 		return err
 	}
+	spool, err := a.spool()
+	if err != nil {
+		return err
+	}
 	instance := a.instance()
 	saver := transfer.NewSaver(transfer.SaverOptions{
-		Instance: instance, Client: a.client, Native: a.Native, Memory: memory, Stall: a.NativeStall, MaxBytes: int64(a.MaxBytes), Source: a.source, Log: a.log,
+		Instance: instance, SpoolDir: spool, Space: a.node.Space, Client: a.client, Native: a.Native, Memory: memory, Stall: a.NativeStall, MaxBytes: int64(a.MaxBytes), Source: a.source, Log: a.log,
 	})
 	a.runner = transfer.NewRunner(a.store, saver, transfer.RunnerOptions{Instance: instance, Log: a.log})
 	a.meters.watch(a.runner)
 	o.Store, o.Runner, o.Saver, o.Client, o.Native, o.Ready = a.store, a.runner, saver, a.client, saver.NativeState, a.ready
 	return nil
+}
+
+// spool is the folder for files that rest on their way, empty at each start. It lies in the data folder:
+// the system's is often in memory. Without a data folder it is the system's all the same.
+func (a *app) spool() (string, error) {
+	if a.node.Shared() || a.Data == natsd.Memory {
+		return "", nil
+	}
+	dir := filepath.Join(a.Data, "spool")
+	if err := os.RemoveAll(dir); err != nil {
+		return "", fmt.Errorf("empty the spool: %w", err)
+	}
+	return dir, os.Mkdir(dir, 0o700)
 }
 
 // instance names this process among those of a cluster; alone it needs no name, since the lock

@@ -112,6 +112,10 @@ var controls = []control{
 	{"bytes in records that nobody needs", "onedrive/transfer/store.go", `		t.spend()
 `, ``, moving, `TestOnePersonHasAShareOfTheStore`},
 	{"data that leaves no room for sign-ins", "onedrive/transfer/natsd/natsd.go", `used > uint64(n.opt.MaxStore/10*9)`, `used > uint64(n.opt.MaxStore)`, moving + "/natsd", `TestSpaceIsShortBeforeNATSRefuses`},
+	{"a body that drips", "handlers/content.go", `drips := err == nil`, `drips := false`, pages, `TestABodyThatDripsIsEnded`},
+	{"a person who keeps many bodies open", "onedrive/transfer/receive.go", `s.bodies.enter(ctx, owner)`, `s.bodies.enter(ctx, owner+time.Now().String())`, pages, `TestOnePersonsFilesComeInAFewAtATime`},
+	{"a person who fills the spool", "onedrive/transfer/spool.go", `s.of[owner]+n > most-s.total-n`, `s.total+n > most`, pages, `TestOnePersonsSharesLeaveRoomForOthers`},
+	{"files on their way that fill the disk", "onedrive/transfer/spool.go", `w.s.opt.Space != nil && w.s.opt.Space() != nil || `, ``, moving, `TestNothingIsSpooledWithoutSpace`},
 	{"small pictures that wait in memory by the thousand", "onedrive/transfer/queue.go", `if n.t != nil && len(n.t.Work.Inline) > 0`, `if false`, moving, `TestWhatWaitsHoldsNoBytes`},
 }
 

@@ -1,7 +1,10 @@
 package handlers
 
 import (
+	"errors"
+	"io"
 	"net/http"
+	"os"
 	"regexp"
 	"strconv"
 	"time"
@@ -29,9 +32,13 @@ func (h *Handler) apiContent(c echo.Context) error {
 	if t.Route != transfer.Upload || t.State.Final() {
 		return bad("conflict")
 	}
-	content.Body = &steadyReader{r: r.Body, control: http.NewResponseController(c.Response()), now: time.Now}
+	body := steady(c, r.Body)
+	content.Body = body
 	t, err = h.o.Saver.Receive(r.Context(), h.o.Store, owner(c), t.ID, content)
-	if err != nil {
+	switch {
+	case err != nil && body.slow:
+		return bad("bodyTooSlow")
+	case err != nil:
 		return err
 	}
 	return c.JSON(http.StatusAccepted, wire(t))
@@ -63,19 +70,43 @@ func contentOf(r *http.Request) (transfer.Content, error) {
 	return content, nil
 }
 
-// steadyReader gives each read of a body a deadline of its own: a large picture on a slow line
-// may take long, a client that sends nothing may not.
+// steadyReader gives each read of a body a deadline of its own, and ends a body that drips: a large
+// picture on a slow line may take long, a client that sends next to nothing may not. Time that is
+// spent elsewhere, OneDrive being slow, does not count.
 type steadyReader struct {
 	r       interface{ Read([]byte) (int, error) }
 	control *http.ResponseController
 	now     func() time.Time
+
+	waited time.Duration // in Read, since the window began
+	came   int64         // in this window
+	slow   bool          // it was ended
 }
 
-// bodyIdle is how long a client may send nothing of a body.
-const bodyIdle = 30 * time.Second
+func steady(c echo.Context, body io.Reader) *steadyReader {
+	return &steadyReader{r: body, control: http.NewResponseController(c.Response()), now: time.Now}
+}
+
+// How long a client may send nothing of a body, and the least speed of one, as for sources.
+const (
+	bodyIdle   = 30 * time.Second
+	bodyWindow = 30 * time.Second
+	bodySpeed  = 8 << 10 // bytes a second over the window
+)
 
 func (s *steadyReader) Read(p []byte) (int, error) {
+	began := s.now()
 	// A connection without deadlines, such as a test's, is read without.
-	_ = s.control.SetReadDeadline(s.now().Add(bodyIdle))
-	return s.r.Read(p)
+	_ = s.control.SetReadDeadline(began.Add(bodyIdle))
+	n, err := s.r.Read(p)
+	s.waited, s.came = s.waited+s.now().Sub(began), s.came+int64(n)
+	drips := err == nil && s.waited >= bodyWindow && s.came < int64(bodySpeed*s.waited.Seconds())
+	if s.waited >= bodyWindow {
+		s.waited, s.came = 0, 0
+	}
+	if drips || errors.Is(err, os.ErrDeadlineExceeded) {
+		s.slow = true
+		return n, bad("bodyTooSlow")
+	}
+	return n, err
 }

@@ -10,7 +10,9 @@ import (
 	"strings"
 	"testing"
 
+	"skylift/handlers"
 	"skylift/onedrive/fakegraph"
+	"skylift/onedrive/transfer"
 )
 
 // order asks for an upload of size bytes and returns its id.
@@ -248,5 +250,74 @@ func TestOneDrivesAnswersToBytes(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// drip begins a request that brings bytes and sends no more of them until the test ends.
+func (b *browser) drip(method, path, contentType string, length int64, first string) {
+	t := b.s.t
+	t.Helper()
+	body, write := io.Pipe()
+	r, err := http.NewRequestWithContext(t.Context(), method, b.s.url+path, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.ContentLength = length
+	r.Header.Set("Content-Type", contentType)
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	ended := make(chan struct{})
+	go func() { // ends with the body
+		defer close(ended)
+		if resp, err := b.http.Do(r); err == nil {
+			resp.Body.Close()
+		}
+	}()
+	if _, err := write.Write([]byte(first)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = write.CloseWithError(io.ErrUnexpectedEOF)
+		<-ended
+	})
+}
+
+// TestOnePersonsFilesComeInAFewAtATime: who keeps more bodies open waits, and other people do not.
+func TestOnePersonsFilesComeInAFewAtATime(t *testing.T) {
+	s := setup(t)
+	b, other := s.signIn(robin), s.signIn(kim)
+	for range 4 {
+		id := b.order(map[string]any{"name": "drip.bin", "size": 4<<20 - 1})
+		b.drip("PUT", "/api/v1/transfers/"+id+"/content", "", 4<<20-1, "drop")
+	}
+	got := b.putContent(b.order(map[string]any{"name": "fifth.bin"}), "bytes", nil)
+	for range 200 { // one of the four may not have come in yet
+		if got.status != 202 {
+			break
+		}
+		got = b.putContent(b.order(map[string]any{"name": "fifth.bin"}), "bytes", nil)
+	}
+	if got.status != 503 || got.code() != "tooManyBodies" {
+		t.Errorf("the fifth: %d %s", got.status, got.body)
+	}
+	if got := b.share(fromTheSystem, nil, map[string]string{"one.txt": "the first file"}); got.status != 503 {
+		t.Errorf("a share beside them: %d", got.status)
+	}
+	other.putContent(other.order(map[string]any{"name": "other.bin"}), "bytes", nil).want(202)
+}
+
+// TestOnePersonsSharesLeaveRoomForOthers.
+func TestOnePersonsSharesLeaveRoomForOthers(t *testing.T) {
+	s := setup(t, func(o *handlers.Options) {
+		o.Saver = transfer.NewSaver(transfer.SaverOptions{Client: o.Client, MaxSpool: 1 << 20, SpoolDir: t.TempDir()})
+	})
+	b, other := s.signIn(robin), s.signIn(kim)
+	head := "--cut\r\nContent-Disposition: form-data; name=\"files\"; filename=\"drip.bin\"\r\n\r\n"
+	b.drip("POST", "/save", "multipart/form-data; boundary=cut", 2<<20, head+strings.Repeat("x", 500<<10))
+	other.share(fromTheSystem, nil, map[string]string{"one.txt": strings.Repeat("a file\n", 10_000)}).want(303)
+	if got, ok := s.microsoft.Content(kim, "/one.txt"); !ok || len(got) != 70_000 {
+		t.Errorf("the other's file: there %v, %d bytes", ok, len(got))
+	}
+	if got := b.share(fromTheSystem, nil, map[string]string{"more.txt": strings.Repeat("a file\n", 50_000)}); got.status != 503 {
+		t.Errorf("more than one's part: %d", got.status)
 	}
 }

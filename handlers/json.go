@@ -110,8 +110,10 @@ func readJSON(c echo.Context, into any) error {
 var errJSON = errors.New("not the JSON that is expected")
 
 func requestCode(err error) string {
-	if err != nil && codeOf(err) == "tooLarge" {
-		return "tooLarge"
+	if err != nil {
+		if code := codeOf(err); code == "tooLarge" || code == "bodyTooSlow" {
+			return code
+		}
 	}
 	return "invalidRequest"
 }

@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"path"
 	"strings"
-	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -33,7 +32,7 @@ const (
 // the system itself or our own pages can send this: crossOrigin stops every other site's form.
 func (h *Handler) shared(c echo.Context) error {
 	r := c.Request() // films on a slow line take long; a client that sends nothing may not
-	r.Body = io.NopCloser(&steadyReader{r: r.Body, control: http.NewResponseController(c.Response()), now: time.Now})
+	r.Body = io.NopCloser(steady(c, r.Body))
 	parts, err := r.MultipartReader()
 	if err != nil {
 		return bad("invalidRequest")
@@ -71,7 +70,7 @@ func (h *Handler) shared(c echo.Context) error {
 // saveShared hands one shared file over to OneDrive, into the default folder. Its size has to be
 // known first, so it is spooled meanwhile.
 func (h *Handler) saveShared(c echo.Context, part *multipart.Part) error {
-	file, err := h.o.Saver.Spool(part)
+	file, err := h.o.Saver.Spool(c.Request().Context(), owner(c), part)
 	if err != nil {
 		return spoolError(err)
 	}
@@ -96,6 +95,9 @@ func (h *Handler) saveShared(c echo.Context, part *multipart.Part) error {
 // spoolError tells a client that broke off from a disk that takes no more.
 func spoolError(err error) error {
 	var disk *fs.PathError
+	if errors.Is(err, transfer.ErrManyBodies) {
+		return err
+	}
 	if errors.Is(err, transfer.ErrSpoolFull) || errors.As(err, &disk) {
 		return &apiError{code: "storeUnavailable", cause: err}
 	}

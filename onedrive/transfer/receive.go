@@ -60,8 +60,14 @@ func (r *saving) awaitBytes(ctx context.Context) (Next, error) {
 // Receive streams a client's bytes on to OneDrive and gives the transfer as it is afterwards. After a
 // piece that is not the last, BytesTransferred says where the next begins; another gives a
 // *RangeError. ErrNotFound: no such transfer; ErrNotPossible: it takes no bytes, or another request
-// is sending them here; ErrTaken: one at another instance is; ErrClientGone: the bytes stopped coming.
+// is sending them here; ErrTaken: one at another instance is; ErrClientGone: the bytes stopped coming;
+// ErrManyBodies: the owner has others come in.
 func (s *Saver) Receive(ctx context.Context, store *Store, owner, id string, c Content) (Transfer, error) {
+	leave, err := s.takeBody(ctx, owner)
+	if err != nil {
+		return Transfer{}, err
+	}
+	defer leave()
 	release, ok := s.busy.take(owner + "/" + id)
 	if !ok {
 		return Transfer{}, ErrNotPossible
@@ -100,6 +106,21 @@ func (s *Saver) Receive(ctx context.Context, store *Store, owner, id string, c C
 		err = stored
 	}
 	return t, err
+}
+
+// ErrManyBodies means that as many files of one person come in as may at once: each can hold the memory
+// of a whole small one for as long as its client likes.
+var ErrManyBodies = errors.New("too many bodies of one person at once")
+
+const maxBodies = 4 // of one person at once
+
+// takeBody waits a little for one of owner's places.
+func (s *Saver) takeBody(ctx context.Context, owner string) (leave func(), err error) {
+	leave, err = s.bodies.enter(ctx, owner)
+	if err != nil && ctx.Err() == nil {
+		err = ErrManyBodies
+	}
+	return leave, err
 }
 
 // taken reports whether a request at another instance is bringing the bytes.

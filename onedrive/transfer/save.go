@@ -25,8 +25,9 @@ type SaverOptions struct {
 	Stall    time.Duration // a native transfer without a sign of life for this long goes to the relay; 0: 60 s
 	MaxBytes int64         // largest file relayed; 0: 10 GiB
 	Memory   NativeMemory  // nil: in this process
-	SpoolDir string        // for sources of unknown length; empty: the system's
-	MaxSpool int64         // bytes of all spooled files together; 0: 4 GiB
+	SpoolDir string        // for sources of unknown length and shared files; empty: the system's
+	MaxSpool int64         // bytes of all spooled files together; 0: 8 GiB
+	Space    func() error  // not nil while nothing more may be spooled; nil: always room
 	Buffers  int64         // bytes of all fragment buffers together, as far as the smallest fragments allow; 0: 24 MiB
 	Log      *slog.Logger  // nil: none
 	Now      func() time.Time
@@ -44,7 +45,8 @@ type Saver struct {
 	buffers buffers
 	blocks  blocks
 	streams atomic.Int64 // relays that send fragments
-	spooled atomic.Int64 // bytes in spool files
+	spooled spooled
+	bodies  *turnstile // of clients, by owner
 }
 
 // NewSaver makes a Saver. It starts nothing of its own.
@@ -52,7 +54,7 @@ func NewSaver(o SaverOptions) *Saver {
 	setDefault(&o.Native, "auto")
 	setDefault(&o.Stall, time.Minute)
 	setDefault(&o.MaxBytes, 10<<30)
-	setDefault(&o.MaxSpool, 4<<30)
+	setDefault(&o.MaxSpool, 8<<30)
 	setDefault(&o.Buffers, 24<<20)
 	if o.Now == nil {
 		o.Now = time.Now
@@ -63,7 +65,7 @@ func NewSaver(o SaverOptions) *Saver {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Saver{opt: o}
+	return &Saver{opt: o, bodies: newTurnstile(maxBodies)}
 }
 
 // Check says with a *RequestError why a valid request's address will never be fetched, as far as

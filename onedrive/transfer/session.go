@@ -24,11 +24,11 @@ func (r *saving) spool(ctx context.Context, res *resource, body io.Reader) (Next
 	}
 	defer f.Close()
 	os.Remove(f.Name())
-	w := &spoolWriter{s: r.s, f: f}
+	w := &spoolWriter{s: r.s, f: f, owner: r.t.Owner}
 	defer w.release()
 	size, err := io.CopyBuffer(w, body, make([]byte, spoolStep))
 	switch {
-	case errors.Is(err, errSpoolFull) && w.n+spoolStep > r.s.opt.MaxSpool:
+	case errors.Is(err, errSpoolFull) && w.n+spoolStep > r.s.opt.MaxSpool/2:
 		return r.fail(ctx, codeSourceTooLarge, "") // it would not fit if it were alone
 	case errors.Is(err, errSpoolFull):
 		return r.park(Offline, time.Minute)
@@ -54,26 +54,6 @@ func (r *saving) spool(ctx context.Context, res *resource, body io.Reader) (Next
 
 // spoolStep is how many bytes are written at once.
 const spoolStep = 128 << 10
-
-var errSpoolFull = errors.New("no room to spool")
-
-// spoolWriter counts what all spool files hold together.
-type spoolWriter struct {
-	s *Saver
-	f *os.File
-	n int64
-}
-
-func (w *spoolWriter) Write(p []byte) (int, error) {
-	if w.s.spooled.Add(int64(len(p))) > w.s.opt.MaxSpool {
-		w.s.spooled.Add(-int64(len(p)))
-		return 0, errSpoolFull
-	}
-	w.n += int64(len(p))
-	return w.f.Write(p)
-}
-
-func (w *spoolWriter) release() { w.s.spooled.Add(-w.n) }
 
 // beginSession asks for room, opens the upload session, and sends.
 func (r *saving) beginSession(ctx context.Context, res *resource, body io.Reader, abort func()) (Next, error) {

@@ -182,14 +182,14 @@ func TestATurnedByteIsNoticed(t *testing.T) {
 // Spool files have a bound together; what can never fit is said to be too large, not tried for ever.
 func TestSpoolingIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorldInABubble(t, nil, func(o *SaverOptions, _ *SourceOptions) { o.MaxSpool = 6 << 20 })
+		w := newWorldInABubble(t, nil, func(o *SaverOptions, _ *SourceOptions) { o.MaxSpool = 12 << 20 })
 		var all sync.WaitGroup
 		for range 3 { // each alone fits
 			tr := w.ask(t, kim, Request{SourceURL: "/chunkedlarge.bin"})
 			all.Go(func() { w.drive(t, tr); w.check(t, tr, "", large) })
 		}
 		all.Wait()
-		if n := w.saver.spooled.Load(); n != 0 {
+		if n := w.saver.spooled.total; n != 0 {
 			t.Errorf("%d bytes are still counted", n)
 		}
 	})
