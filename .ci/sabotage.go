@@ -116,6 +116,7 @@ var controls = []control{
 	{"a person who keeps many bodies open", "onedrive/transfer/receive.go", `s.bodies.enter(ctx, owner)`, `s.bodies.enter(ctx, owner+time.Now().String())`, pages, `TestOnePersonsFilesComeInAFewAtATime`},
 	{"a person who fills the spool", "onedrive/transfer/spool.go", `s.of[owner]+n > most-s.total-n`, `s.total+n > most`, pages, `TestOnePersonsSharesLeaveRoomForOthers`},
 	{"files on their way that fill the disk", "onedrive/transfer/spool.go", `w.s.opt.Space != nil && w.s.opt.Space() != nil || `, ``, moving, `TestNothingIsSpooledWithoutSpace`},
+	{"accounts whose sources drip and keep all places", "onedrive/transfer/turn.go", `n.cancel(errTurn)`, `_ = errTurn`, moving, `TestSlowRelaysTakeTurns`},
 	{"small pictures that wait in memory by the thousand", "onedrive/transfer/queue.go", `if n.t != nil && len(n.t.Work.Inline) > 0`, `if false`, moving, `TestWhatWaitsHoldsNoBytes`},
 }
 

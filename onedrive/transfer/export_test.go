@@ -23,6 +23,12 @@ func (o RunnerOptions) ShortLease(ttl time.Duration) RunnerOptions {
 	return o
 }
 
+// ShortTurns ends the turns of relays early.
+func (o RunnerOptions) ShortTurns(slow, long time.Duration) RunnerOptions {
+	o.turns = turnTimes{slow: slow, long: long, look: slow / 4}
+	return o
+}
+
 // Differs and the codec are tested by tables of their own.
 var Differs = differs
 

@@ -5,6 +5,7 @@ import (
 	"container/heap"
 	"context"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -75,6 +76,7 @@ type run struct {
 	stream bool   // counts among the relays of its account and its host
 	holds  bool   // gave that place away for a write, with the file in memory, and will want it back
 	rests  bool   // gave its places away for the last write
+	yields bool   // is interrupted because others wait for its place
 	again  bool   // was changed by somebody else while it was stepping
 	woken  bool   // was to be woken while it was stepping: what it was refused for may be gone
 	reason Reason // parked for
@@ -82,6 +84,9 @@ type run struct {
 	timer  *time.Timer
 	cancel context.CancelCauseFunc
 	turn   chan struct{} // closed when a step may go on after a write
+	since  time.Time     // when its step began
+	had    int64         // bytes that were moved then
+	moved  atomic.Int64  // bytes that are
 	ended  chan struct{} // closed when the step that was running when it was made has ended
 
 	t       *Transfer // nil: read it from the store first; order and lane stay
@@ -268,6 +273,9 @@ func (r *Runner) dispatch(l lane) {
 		}
 		r.tasks.Go(func() { r.work(n, l) }) // ends when nothing is ready
 	}
+	if l == streams && r.lanes[l].ring.n > 0 {
+		r.watchTurns()
+	}
 }
 
 // work steps n and then whatever is next in the lane.
@@ -389,6 +397,7 @@ func (n *run) mayStream() bool {
 
 func (n *run) beginStream() {
 	n.stream = true
+	n.r.relays[n] = struct{}{}
 	n.a.streaming++
 	n.r.hosts[n.host]++
 }
@@ -399,6 +408,7 @@ func (n *run) endStream() {
 		return
 	}
 	n.stream = false
+	delete(n.r.relays, n)
 	n.a.streaming--
 	if n.r.hosts[n.host]--; n.r.hosts[n.host] <= 0 {
 		delete(n.r.hosts, n.host)
@@ -424,6 +434,7 @@ func (n *run) rest() {
 func (n *run) finish() {
 	n.a.gate.leave()
 	n.endStream()
+	n.yields = false
 	if n.rests {
 		n.rests = false
 		n.a.resting--

@@ -26,6 +26,7 @@ type RunnerOptions struct {
 	Now        func() time.Time // nil: time.Now
 
 	lease leaseTimes // shorter in tests
+	turns turnTimes  // the same
 }
 
 func (o RunnerOptions) withDefaults() RunnerOptions {
@@ -40,6 +41,9 @@ func (o RunnerOptions) withDefaults() RunnerOptions {
 	set(&o.PerHost, 4)
 	if o.lease.ttl == 0 {
 		o.lease = standardLease
+	}
+	if o.turns.look == 0 {
+		o.turns = standardTurns
 	}
 	if o.Grace <= 0 {
 		o.Grace = 5 * time.Second
@@ -73,12 +77,14 @@ type Runner struct {
 	accounts map[string]*account
 	lanes    [lanes]laneState
 	hosts    map[string]int // relays that run, by source host
+	relays   map[*run]struct{}
+	turns    bool // are going to be looked at
 }
 
 // NewRunner makes a runner; Start begins.
 func NewRunner(store *Store, m Mover, o RunnerOptions) *Runner {
 	o = o.withDefaults()
-	r := &Runner{store: store, mover: m, opt: o, accounts: map[string]*account{}, hosts: map[string]int{}}
+	r := &Runner{store: store, mover: m, opt: o, accounts: map[string]*account{}, hosts: map[string]int{}, relays: map[*run]struct{}{}}
 	r.lanes[polls].max, r.lanes[streams].max = o.MaxPolls, o.MaxStreams
 	for l := range lanes {
 		r.lanes[l].ring.lane = l

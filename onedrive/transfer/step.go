@@ -33,7 +33,8 @@ func (r *Runner) step(n *run) after {
 	ctx, cancel := context.WithCancelCause(r.ctx)
 	defer cancel(nil)
 	r.mu.Lock()
-	n.cancel = cancel
+	n.cancel, n.since, n.had = cancel, r.opt.Now(), moved(n.t)
+	n.moved.Store(n.had)
 	if n.state == held { // cancelled before it began
 		cancel(ErrCancelled)
 	}
@@ -176,12 +177,21 @@ func (r *Runner) save(n *run) error {
 
 // show publishes progress, at most once a second; it is not stored.
 func (r *Runner) show(n *run) {
+	n.moved.Store(moved(n.t))
 	now := r.opt.Now()
 	if now.Sub(n.shown) < progressEvery {
 		return
 	}
 	n.shown = now
 	r.store.publish(n.t)
+}
+
+// moved is how many bytes of t have come so far.
+func moved(t *Transfer) int64 {
+	if t.BytesTransferred == nil {
+		return 0
+	}
+	return *t.BytesTransferred
 }
 
 // failed decides what follows a step that could not be mapped to a state.
