@@ -105,6 +105,10 @@ var controls = []control{
 	{"a window that says it is the button's", "static/embed.js", `e.origin !== server || `, ``, browsers, `TestSaveButtonAgainstEvilPages`},
 	{"another window of ours that says it is the button's", "static/embed.js", ` || e.source !== popup`, ``, browsers, `TestSaveButtonAgainstEvilPages`},
 
+	// Of sources.
+	{"a source on a machine beside the server", "onedrive/transfer/guard.go", `g.near.have(to.Addr(), time.Now())`, `!to.IsValid()`, moving, `TestNeighboursAreNotOutside`},
+	{"a source in the same IPv6 network", "onedrive/transfer/guard.go", `p.Addr().Is6() && p.Bits() > 64`, `false`, moving, `TestNeighboursAreNotOutside`},
+
 	// Of one person who takes what is everybody's.
 	{"a person whose transfers never end", "onedrive/transfer/share.go", `l.transfers < 0 || `, ``, moving, `TestOnePersonHasAShareOfTransfers`},
 	{"a person who fills the store", "onedrive/transfer/share.go", ` || l.bytes < 0`, ``, moving, `TestOnePersonHasAShareOfTheStore`},

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -19,17 +20,20 @@ import (
 // same as when nobody answers, so that nobody can map the network around the server.
 var errNotPublic = errors.New("not a public address")
 
-// guard decides where sources may live: public addresses, judged when they are dialled, on any
+// guard decides where sources may live: public addresses outside the networks that the server stands in,
+// judged when they are dialled, on any
 // port that no well-known other protocol uses. Exempt are exact host:port pairs that the operator named.
 type guard struct {
 	exempt   []string
 	guardian *ssrf.Guardian
+	near     neighbours
 	open     *net.Dialer
 	guarded  *net.Dialer
 }
 
 func newGuard(allow []string, resolver *net.Resolver) *guard {
 	g := &guard{
+		near: neighbours{read: net.InterfaceAddrs},
 		// 168.63.129.16 is Azure's metadata and DNS service, which is in no IANA list.
 		guardian: ssrf.New(ssrf.WithAnyPort(), ssrf.WithDeniedV4Prefixes(netip.MustParsePrefix("168.63.129.16/32"))),
 	}
@@ -44,10 +48,53 @@ func newGuard(allow []string, resolver *net.Resolver) *guard {
 		if g.guardian.Safe(network, address, c) != nil {
 			return errNotPublic
 		}
+		if to, err := netip.ParseAddrPort(address); err != nil || g.near.have(to.Addr(), time.Now()) {
+			return errNotPublic
+		}
 		return nil
 	}
 	g.guarded = &guarded
 	return g
+}
+
+// neighbours are the networks that the server's own addresses lie in: with IPv6 the machines beside it
+// have public addresses too, and trust it more than they trust the world.
+type neighbours struct {
+	read func() ([]net.Addr, error) // net.InterfaceAddrs, but in tests
+
+	mu   sync.Mutex
+	at   time.Time // when they were read last
+	nets []netip.Prefix
+}
+
+const neighboursAge = time.Minute
+
+func (n *neighbours) have(a netip.Addr, now time.Time) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if now.Sub(n.at) > neighboursAge {
+		n.at = now
+		if addrs, err := n.read(); err == nil {
+			n.nets = networksOf(addrs)
+		}
+	}
+	return slices.ContainsFunc(n.nets, func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
+// networksOf are the networks of addrs. Of IPv6 it is a /64 at least: a site has no smaller one, whatever
+// an interface is told.
+func networksOf(addrs []net.Addr) (nets []netip.Prefix) {
+	for _, a := range addrs {
+		p, err := netip.ParsePrefix(a.String())
+		if err != nil || p.Bits() == 0 { // a tunnel for everything is no neighbour
+			continue
+		}
+		if p.Addr().Is6() && p.Bits() > 64 {
+			p = netip.PrefixFrom(p.Addr(), 64)
+		}
+		nets = append(nets, p.Masked())
+	}
+	return nets
 }
 
 // dial is a transport's DialContext. The address is judged after DNS, so that an answer that

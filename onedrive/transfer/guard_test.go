@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -413,4 +414,80 @@ func FuzzGuardedAddress(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestNeighboursAreNotOutside: what the server's own networks hold is not dialled, although its addresses
+// are public; nor are its own. It looks like no answer, so that nobody learns where the server stands.
+func TestNeighboursAreNotOutside(t *testing.T) {
+	var own []net.Addr
+	for _, a := range []string{"2e00:1:2:3::5/128", "2e00:9::1/48", "45.45.45.7/24", "10.1.2.3/8", "0.0.0.0/0", "::1/128"} {
+		ip, n, err := net.ParseCIDR(a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		own = append(own, &net.IPNet{IP: ip, Mask: n.Mask})
+	}
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, literal(r.URL.Query().Get("to"), "80"), http.StatusFound)
+	}))
+	defer web.Close()
+	byName := func(name string) []netip.Addr { // 45-45-45-7.example, and with an x for each colon
+		name = strings.TrimSuffix(name, ".example")
+		a, err := netip.ParseAddr(strings.NewReplacer("-", ".", "x", ":").Replace(name))
+		if err != nil {
+			return nil
+		}
+		return []netip.Addr{a}
+	}
+	s := NewSource(SourceOptions{
+		Allow:    []string{web.Listener.Addr().String()},
+		Resolver: newResolver(t, byName),
+	})
+	defer s.Close()
+	s.guard.near.read = func() ([]net.Addr, error) { return own, nil }
+	var dialled atomic.Int64
+	control := s.guard.guarded.Control
+	s.guard.guarded.Control = func(network, address string, c syscall.RawConn) error {
+		if err := control(network, address, c); err != nil {
+			return err
+		}
+		dialled.Add(1)
+		return errors.New("nothing leaves this test")
+	}
+	for address, near := range map[string]bool{
+		"2e00:1:2:3::5": true, "2e00:1:2:3:ffff::1": true, "2e00:9:0:ffff::1": true, "45.45.45.7": true, "45.45.45.200": true,
+		"2e00:1:2:4::1": false, "2e00:a::1": false, "45.45.46.1": false,
+	} {
+		name := strings.NewReplacer(".", "-", ":", "x").Replace(address) + ".example"
+		for how, asked := range map[string]string{"literally": literal(address, "80"), "by name": "http://" + name + "/", "by a redirect": web.URL + "/?to=" + address} {
+			dialled.Store(0)
+			if err := visitURL(t, s, asked); codeOf(err) != codeSourceUnavailable {
+				t.Errorf("%s %s: %v; want sourceUnavailable", address, how, err)
+			}
+			if got := dialled.Load() == 0; got != near {
+				t.Errorf("%s %s: not dialled: %v, want %v", address, how, got, near)
+			}
+		}
+	}
+}
+
+// TestNeighboursAreReadSeldom: once a minute, and a failure changes nothing.
+func TestNeighboursAreReadSeldom(t *testing.T) {
+	reads := 0
+	own := &net.IPNet{IP: net.ParseIP("2e00::1"), Mask: net.CIDRMask(64, 128)}
+	n := neighbours{read: func() ([]net.Addr, error) {
+		if reads++; reads > 1 {
+			return nil, errors.New("not now")
+		}
+		return []net.Addr{own}, nil
+	}}
+	now := time.Now()
+	for i := range 100 {
+		if !n.have(netip.MustParseAddr("2e00::2"), now.Add(time.Duration(i)*time.Second)) {
+			t.Fatalf("after %d s it is no neighbour", i)
+		}
+	}
+	if reads != 2 {
+		t.Errorf("read %d times in 100 s", reads)
+	}
 }
