@@ -311,7 +311,7 @@ func (a *app) serve(ctx context.Context, ln, metrics net.Listener) error {
 		a.serveMetrics(ctx, g, metrics)
 	}
 	g.Go(func() error { return a.work(ctx) })
-	g.Go(func() error { a.reseal(ctx); return nil })
+	g.Go(func() error { a.tend(ctx); return nil })
 	return g.Wait()
 }
 
@@ -327,13 +327,22 @@ func (a *app) work(ctx context.Context) error {
 	return a.runner.Stop(ctx)
 }
 
-// reseal moves tokens that an older key seals to the newest, so that the older can be dropped.
-func (a *app) reseal(ctx context.Context) {
-	n, err := a.tokens.Reseal(ctx)
-	if err != nil && ctx.Err() == nil {
-		a.log.Warn("tokens sealed with an older key stay as they are until the next start", "error", err)
-	} else if n > 0 {
-		a.log.Info("tokens sealed with the newest key", "count", n)
+// tend moves what an older key seals to the newest, so that the older can be dropped, and lets go of bytes
+// that nobody needs any more, at the start and once a day.
+func (a *app) tend(ctx context.Context) {
+	day := time.NewTicker(24 * time.Hour)
+	defer day.Stop()
+	for ctx.Err() == nil {
+		n, err := a.tokens.Reseal(ctx, a.store.Tend)
+		if err != nil && ctx.Err() == nil {
+			a.log.Warn("what an older key seals stays as it is until tomorrow or the next start", "error", err)
+		} else if err == nil {
+			a.log.Info("all is sealed with the newest key", "written again", n)
+		}
+		select {
+		case <-day.C:
+		case <-ctx.Done():
+		}
 	}
 }
 

@@ -105,6 +105,11 @@ var controls = []control{
 	{"a window that says it is the button's", "static/embed.js", `e.origin !== server || `, ``, browsers, `TestSaveButtonAgainstEvilPages`},
 	{"another window of ours that says it is the button's", "static/embed.js", ` || e.source !== popup`, ``, browsers, `TestSaveButtonAgainstEvilPages`},
 
+	// Of keys.
+	{"a key that is dropped and takes history with it", "auth/tokens.go", `more, err := others(ctx)`, `more, err := 3, error(nil)`, signIn, `TestWrongKeysAreAnErrorAtTheStart`},
+	{"a record that an older key goes on sealing", "onedrive/transfer/tend.go", `s.stale(m) || heavy(m)`, `heavy(m)`, moving, `TestAKeyCanBeDroppedOnceAllIsTended`},
+	{"failed transfers that keep their bytes", "onedrive/transfer/tend.go", `age > keepFailed`, `false`, moving, `TestAFailedTransferKeepsItsBytesForADay`},
+
 	// Of sources.
 	{"a source on a machine beside the server", "onedrive/transfer/guard.go", `g.near.have(to.Addr(), time.Now())`, `!to.IsValid()`, moving, `TestNeighboursAreNotOutside`},
 	{"a source in the same IPv6 network", "onedrive/transfer/guard.go", `p.Addr().Is6() && p.Bits() > 64`, `false`, moving, `TestNeighboursAreNotOutside`},

@@ -141,8 +141,9 @@ func (t *Tokens) Forget(ctx context.Context, userID string) error {
 }
 
 // Reseal seals again, with the newest key, what an older key sealed, and returns how many there
-// were. After it the older keys can be dropped: the next start asks for the newest one only.
-func (t *Tokens) Reseal(ctx context.Context) (int, error) {
+// were. After it the older keys can be dropped: the next start asks for the newest one only. So it
+// notes that only when others, which does the same for what others have sealed with the ring, is done too.
+func (t *Tokens) Reseal(ctx context.Context, others func(context.Context) (int, error)) (int, error) {
 	all, err := t.bucket.list(ctx, "t.*")
 	if err != nil {
 		return 0, err
@@ -164,6 +165,11 @@ func (t *Tokens) Reseal(ctx context.Context) (int, error) {
 			return done, err
 		}
 		done++
+	}
+	more, err := others(ctx)
+	done += more
+	if err != nil {
+		return done, err
 	}
 	_, err = t.bucket.put(ctx, checkKey, sealCheck(t.keyring), 0)
 	return done, err

@@ -363,11 +363,17 @@ func TestWrongKeysAreAnErrorAtTheStart(t *testing.T) {
 		t.Fatalf("another key: %v", err)
 	}
 	both := openTokens(t, js, ring(newKey, oldKey), m, time.Now)
-	if n, err := both.Reseal(t.Context()); n != 2 || err != nil {
-		t.Fatalf("sealed again: %d, %v", n, err)
+	broken := errors.New("broken")
+	others := func(context.Context) (int, error) { return 3, broken }
+	if n, err := both.Reseal(t.Context(), others); n != 5 || !errors.Is(err, broken) {
+		t.Fatalf("sealed again, but not what others have: %d, %v", n, err)
 	}
-	if n, err := both.Reseal(t.Context()); n != 0 || err != nil {
-		t.Errorf("sealed twice: %d, %v", n, err)
+	if _, err := OpenTokens(t.Context(), js, 1, ring(newKey), m); !errors.Is(err, ErrWrongKeys) {
+		t.Errorf("the new key alone, while others need the old one: %v", err)
+	}
+	broken = nil
+	if n, err := both.Reseal(t.Context(), others); n != 3 || err != nil {
+		t.Errorf("sealed again: %d, %v", n, err)
 	}
 	if _, err := OpenTokens(t.Context(), js, 1, ring(oldKey), m); !errors.Is(err, ErrWrongKeys) {
 		t.Errorf("the old key alone: %v", err)

@@ -33,6 +33,7 @@ const (
 	hdrTTL       = "Nats-TTL"
 	hdrOperation = "KV-Operation"
 	hdrEnding    = "Skylift-Ending" // of a final record
+	hdrSame      = "Skylift-Same"   // of one that says what the one before it said
 	hdrBatchID   = "Nats-Batch-Id"
 	hdrBatchSeq  = "Nats-Batch-Sequence"
 	hdrBatchEnd  = "Nats-Batch-Commit"
@@ -46,6 +47,7 @@ type record struct {
 	ttl      time.Duration
 	ending   ending
 	remove   bool   // a delete marker
+	same     bool   // says what the one before it said
 	event    *Event // what streams here will show, if known
 }
 
@@ -402,6 +404,9 @@ func (r record) message() *nats.Msg {
 	}
 	if r.ending != "" {
 		set(hdrEnding, string(r.ending))
+	}
+	if r.same {
+		set(hdrSame, "1")
 	}
 	if r.remove {
 		set(hdrOperation, "DEL")

@@ -50,3 +50,6 @@ func (s *Source) ReceiveBuffer(bytes int) {
 		return c.Control(func(fd uintptr) { _ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, bytes) })
 	}
 }
+
+// Key is a transfer's key in the store.
+var Key = transferKey

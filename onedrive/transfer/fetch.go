@@ -28,6 +28,7 @@ type stored struct {
 
 	ending  ending
 	deleted bool // a delete marker
+	same    bool // says what the one before it said
 }
 
 // query is JetStream's Direct Get request.
@@ -96,6 +97,7 @@ func readMsg(m *nats.Msg) stored {
 	s.seq, _ = strconv.ParseUint(header(m, "Nats-Sequence"), 10, 64)
 	s.at = header(m, "Nats-Time-Stamp")
 	s.ending = ending(header(m, hdrEnding))
+	s.same = header(m, hdrSame) != ""
 	s.deleted = header(m, hdrOperation) != "" || header(m, "Nats-Marker-Reason") != ""
 	return s
 }

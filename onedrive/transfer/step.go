@@ -154,12 +154,25 @@ func (r *Runner) keep(n *run) error {
 	r.leave(n)
 	// The write outlives a cancelled step: a monitor URL that was given must not be forgotten.
 	err := r.store.put(context.Background(), n.t)
+	if errors.Is(err, ErrConflict) && r.sameAgain(n) {
+		err = r.store.put(context.Background(), n.t)
+	}
 	r.enter(n)
 	r.store.commit.pass("keep.after")
 	if n.unsaved = err != nil && !errors.Is(err, ErrConflict); err == nil {
 		*n.kept = *n.t
 	}
 	return err
+}
+
+// sameAgain reports whether the record is only sealed anew and says what it said: then n.t goes on from it.
+func (r *Runner) sameAgain(n *run) bool {
+	t, err := r.store.load(context.Background(), n.a.owner, n.id)
+	if err != nil || t.State.Final() || !t.Modified.Equal(n.kept.Modified) {
+		return false
+	}
+	n.t.Revision = t.Revision
+	return true
 }
 
 // save stores n.t if it differs from its record in more than progress.

@@ -203,7 +203,7 @@ func (h *hub) wrote(r record, seq uint64) {
 		return
 	}
 	if h.direct {
-		f.apply(stored{key: r.key, seq: seq, data: r.value, ending: r.ending, deleted: r.remove}, r.event)
+		f.apply(stored{key: r.key, seq: seq, data: r.value, ending: r.ending, deleted: r.remove, same: r.same}, r.event)
 		return
 	}
 	if x := f.index.Load(); x != nil {
@@ -321,8 +321,8 @@ func (f *feed) see(m stored, e *Event) {
 	if x := f.index.Load(); x != nil {
 		x.apply(m.key, m.ending, m.deleted, len(m.data), m.seq)
 	}
-	if len(f.watchers) == 0 {
-		return // the lists need no more than the key
+	if len(f.watchers) == 0 || m.same {
+		return // the lists need no more than the key, and the streams have been told
 	}
 	if e != nil {
 		e.ID, e.Transfer.Revision = m.seq<<progressBits, m.seq
