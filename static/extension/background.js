@@ -10,6 +10,8 @@ import { connected } from './settings.js'
 import { discard } from './outcome.js'
 import { menus } from './targets.js'
 
+ext.keepFromPages().catch(() => {}) // from the first moment on, at each start
+
 ext.listen({
   async installed({ reason }) {
     await ext.setMenus(menus)

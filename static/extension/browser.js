@@ -22,6 +22,12 @@ const storage = (area) => ({
 export const local = storage('local')
 export const session = storage('session')
 
+/**
+ * Keeps what is stored, the key among it, from scripts that run in pages. Chromium shows it to them otherwise; session is closed
+ * by itself. Firefox has no such switch.
+ */
+export const keepFromPages = async () => api().storage.local.setAccessLevel?.({ accessLevel: 'TRUSTED_CONTEXTS' })
+
 /** What the organisation's policy says; {} where there is none (Firefox throws then). */
 export const managed = () => api().storage.managed.get(null).catch(() => ({}))
 /** Chromium reads the policy some seconds after the installation. @param {() => void} f */

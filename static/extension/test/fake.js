@@ -16,6 +16,8 @@ const clone = (v) => (v === undefined ? v : structuredClone(v))
 /** One world per test. */
 export class World {
   storage = { local: {}, session: {} }
+  levels = {} // who may read each area
+  firefox = false
   policy = {}
   blobs = new Map()
   notifications = new Map()
@@ -77,6 +79,7 @@ export class World {
       set: deed((values) => { Object.assign(this.storage[name], clone(values)) }),
       remove: deed((keys) => { for (const k of [keys].flat()) delete this.storage[name][k] }),
       onChanged: event(),
+      ...(this.firefox ? {} : { setAccessLevel: async ({ accessLevel }) => { this.levels[name] = accessLevel } }),
     })
     const on = (name) => ({ addListener: (f) => { this.listeners = { ...this.listeners, [name]: f } } })
     return {

@@ -19,6 +19,20 @@ test('a click on a picture is saved and said so', async () => {
   assert.equal(w.alarms.size, 0)
 })
 
+test('the key is kept from scripts in pages, at each start, where the browser can', async () => {
+  for (const firefox of [false, true]) {
+    const w = Object.assign(new World(), { firefox })
+    await w.live()
+    assert.deepEqual(w.levels, firefox ? {} : { local: 'TRUSTED_CONTEXTS' })
+    w.levels = {}
+    const { clicks } = await w.live()
+    assert.deepEqual(w.levels, firefox ? {} : { local: 'TRUSTED_CONTEXTS' })
+    await clicks.menu(click(), tab)
+    await w.until(idle(w))
+    assert.equal(w.server.saved().length, 1)
+  }
+})
+
 test('the background may die before or after each of its deeds: nothing is lost, nothing is twice', async (t) => {
   const ways = {
     'by its address': { info: click(), prepare: () => {} },
