@@ -188,6 +188,9 @@ func (a *app) signIn(ctx context.Context, keys *auth.Keyring) (*handlers.Options
 	if err != nil {
 		return nil, err
 	}
+	if a.microsoft == nil && a.Keys == "" && !a.node.Shared() && a.Data != natsd.Memory {
+		a.log.Warn("the keys that seal sign-ins and transfers lie in the data folder, beside what they seal: set SKYLIFT_KEYS to keep them apart, so that a copy of the folder opens nothing")
+	}
 	o := &handlers.Options{URL: base, Demo: a.microsoft != nil, Log: a.log, Metrics: a.registry, EmbedOrigins: a.EmbedOrigins, TrustedProxies: networks(a.TrustedProxies)}
 	o.Provider = auth.NewProvider(auth.Config{
 		ClientID: a.ClientID, ClientSecret: a.ClientSecret, Tenant: a.Tenant, LoginURL: a.LoginURL,
