@@ -390,9 +390,10 @@ func (n *run) begin() {
 	}
 }
 
-// mayStream reports whether n's account and source host may have one more relay. r.mu is held.
+// mayStream reports whether n's account and source host may have one more relay. What came in its address
+// has no host. r.mu is held.
 func (n *run) mayStream() bool {
-	return n.a.streaming < n.r.opt.PerAccount && n.r.hosts[n.host] < n.r.opt.PerHost
+	return n.a.streaming < n.r.opt.PerAccount && (n.host == "" || n.r.hosts[n.host] < n.r.opt.PerHost)
 }
 
 func (n *run) beginStream() {

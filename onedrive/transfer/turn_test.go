@@ -135,3 +135,15 @@ func TestNobodyYieldsToWhoHasAsMany(t *testing.T) {
 	}
 	close(m.letGo)
 }
+
+// TestSmallPicturesOfOthersAreNoNeighbours: what came in its address shares no host with anybody's.
+func TestSmallPicturesOfOthersAreNoNeighbours(t *testing.T) {
+	e := openEngine(t, natsd.Memory, transfer.StoreOptions{})
+	m := &relays{letGo: make(chan struct{})}
+	e.run(t, m, transfer.RunnerOptions{PerHost: 2})
+	for a := range 6 {
+		submit(t, e.store, fmt.Sprint("user", a), inline(100), "")
+	}
+	eventually(t, "all of them are saved at once", func() bool { return m.running.Load() == 6 })
+	close(m.letGo)
+}
