@@ -30,7 +30,10 @@ func differs(a, b *Transfer) bool {
 func workDiffers(a, b *Work) bool {
 	return a.Phase != b.Phase || a.Monitor != b.Monitor || a.UploadURL != b.UploadURL || !a.SessionEnds.Equal(b.SessionEnds) ||
 		a.SourceETag != b.SourceETag || !a.PostedAt.Equal(b.PostedAt) || a.Errors != b.Errors || a.Lost != b.Lost || a.Full != b.Full ||
-		a.NativeFailed != b.NativeFailed || a.Wanted != b.Wanted || a.Short != b.Short || a.ItemID != b.ItemID || a.ETagBefore != b.ETagBefore || a.SumBefore != b.SumBefore || a.Answer != b.Answer || a.Looks != b.Looks || a.Sum != b.Sum || a.FindFolder != b.FindFolder || a.Taker != b.Taker || !a.Taken.Equal(b.Taken) || a.Spent != b.Spent || len(a.Inline) != len(b.Inline)
+		a.NativeFailed != b.NativeFailed || a.Wanted != b.Wanted || a.Short != b.Short || a.ItemID != b.ItemID ||
+		a.ETagBefore != b.ETagBefore || a.SumBefore != b.SumBefore || a.Answer != b.Answer || a.Looks != b.Looks || a.Sum != b.Sum ||
+		a.FindFolder != b.FindFolder || a.Taker != b.Taker || !a.Taken.Equal(b.Taken) || a.Spent != b.Spent ||
+		len(a.Inline) != len(b.Inline)
 }
 
 func same[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }

@@ -48,7 +48,7 @@ func (s *Store) share(ctx context.Context, owner string) (share, error) {
 // take has t's part of what is left, or gives ErrTooMany.
 func (l *share) take(t *Transfer) error {
 	l.transfers--
-	l.bytes -= int64(len(t.Work.Inline))/3*4 + blockSize // in a record they are base64
+	l.bytes -= int64(len(t.Work.Inline)) + blockSize
 	if l.transfers < 0 || l.bytes < 0 {
 		return ErrTooMany
 	}
