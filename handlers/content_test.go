@@ -317,7 +317,17 @@ func TestOnePersonsSharesLeaveRoomForOthers(t *testing.T) {
 	if got, ok := s.microsoft.Content(kim, "/one.txt"); !ok || len(got) != 70_000 {
 		t.Errorf("the other's file: there %v, %d bytes", ok, len(got))
 	}
-	if got := b.share(fromTheSystem, nil, map[string]string{"more.txt": strings.Repeat("a file\n", 50_000)}); got.status != 503 {
-		t.Errorf("more than one's part: %d", got.status)
+	more := func() int {
+		return b.share(fromTheSystem, nil, map[string]string{"more.txt": strings.Repeat("a file\n", 50_000)}).status
+	}
+	got := more()
+	for range 200 { // the first may not have come in yet
+		if got != 303 {
+			break
+		}
+		got = more()
+	}
+	if got != 503 {
+		t.Errorf("more than one's part: %d", got)
 	}
 }

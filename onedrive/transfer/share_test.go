@@ -69,7 +69,7 @@ func TestOnePersonHasAShareOfTransfers(t *testing.T) {
 
 // TestOnePersonHasAShareOfTheStore: small pictures in addresses take it until they are saved or cancelled.
 func TestOnePersonHasAShareOfTheStore(t *testing.T) {
-	e := openEngine(t, natsd.Memory, transfer.StoreOptions{MaxRecords: 1 << 20})
+	e := openEngine(t, natsd.Memory, transfer.StoreOptions{MaxRecords: 700 << 10})
 	m := newMicrosoft()
 	r := transfer.NewRunner(e.store, m, transfer.RunnerOptions{}) // nothing runs
 	first := submit(t, e.store, robin, inline(transfer.MaxInline), "")
