@@ -97,6 +97,13 @@ var controls = []control{
 		next.ServeHTTP(w, r)
 `, pages, `TestPagesOfOtherSitesCannotAct|TestAttacksOnTheHandoff|TestNobodyElseShares`},
 	{"another user's event", "handlers/events.go", `if e.Transfer.Owner != who {`, `if false {`, pages, `TestAnEventOfAnotherUserIsNotDrawn`},
+	{"an account's page that follows the next account", "handlers/events.go", `who != "" && who != whose(owner(c))`, `false && who != whose(owner(c))`, pages, `TestAPageFollowsItsOwnAccountOnly`},
+	{"tabs of two accounts that share a channel", "static/js/live.js", `'skylift ' + rows.dataset.live)`, `'skylift')`, browsers, `TestTwoAccountsInOneBrowserSeeTheirOwn`},
+	{"a stream that outlives its key", "handlers/settings.go", `h.streams.endHolder(owner(c), holderOf(c.Param("id")), endSignedOut)`, ``, pages, `TestStreamsEndWithWhatOpenedThem`},
+	{"a stream that outlives its session", "handlers/signin.go", `	h.endStreams(c, endSignedOut)
+`, ``, pages, `TestStreamsEndWithWhatOpenedThem`},
+	{"a stream that outlives its session on another instance", "handlers/events.go", ` && !h.stillIn(ctx, c) {`, ` && false {`, pages, `TestAStreamElsewhereEndsWithTheSession`},
+	{"a share of streams for each junk cookie", "handlers/session.go", `"session " + h.o.Sessions.Mark(req)`, `"session " + req.Header.Get("Cookie")`, pages, `TestTheOldestOfTooManyStreamsEnds`},
 
 	// Of the save button.
 	{"a click that was meant for another window", "static/js/button.js", `  save.disabled = true;

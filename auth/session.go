@@ -197,6 +197,18 @@ func (s *Sessions) Lookup(r *http.Request) (User, bool, error) {
 	return user, ok, nil
 }
 
+// Mark stands for the request's session where its id may not be known; "" when there is none.
+func (s *Sessions) Mark(r *http.Request) string {
+	session, err := s.Get(r, s.Name())
+	if err != nil || session.ID == "" {
+		return ""
+	}
+	return Mark(session.ID)
+}
+
+// Mark stands for a session's id, or a bearer, where that itself may not be known.
+func Mark(secret string) string { return hashed(secret)[:32] }
+
 func userOf(values map[any]any) (User, bool) {
 	var user User
 	id, _ := values[userValue].(string)

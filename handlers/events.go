@@ -3,8 +3,6 @@ package handlers
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
@@ -13,14 +11,15 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"skylift/auth"
 	"skylift/handlers/sse"
 	"skylift/onedrive/transfer"
 	"skylift/views"
 )
 
 const (
-	pingEvery    = 15 * time.Second
-	recheckEvery = time.Minute // how long a stream outlives a session that ended
+	pingEvery  = 15 * time.Second
+	checkEvery = 4 // pings: how long a stream outlives a session that ended on another instance
 )
 
 // drawEvent makes the data of one event: a row for pages, JSON for the API.
@@ -28,6 +27,9 @@ type drawEvent func(ctx context.Context, t transfer.Transfer) ([]byte, error)
 
 // pageEvents serves GET /events: named event transfer, data is the rendered row.
 func (h *Handler) pageEvents(c echo.Context) error {
+	if who := c.QueryParam("who"); who != "" && who != whose(owner(c)) {
+		return errSignedOut // the page is another account's: this browser has signed in anew since
+	}
 	m := meters{}
 	return h.stream(c, func(ctx context.Context, t transfer.Transfer) ([]byte, error) {
 		var b bytes.Buffer
@@ -35,6 +37,10 @@ func (h *Handler) pageEvents(c echo.Context) error {
 		return b.Bytes(), err
 	})
 }
+
+// whose stands for an account in the address of its pages' event stream, so that a page never
+// follows, or passes on to other tabs, what is another account's.
+func whose(userID string) string { return auth.Mark("events of " + userID)[:16] }
 
 // apiEvents serves GET /api/v1/events: data is the Transfer as one JSON line.
 func (h *Handler) apiEvents(c echo.Context) error {
@@ -50,8 +56,15 @@ func (h *Handler) stream(c echo.Context, draw drawEvent) error {
 		c.Response().Header().Set(echo.HeaderContentType, "text/event-stream")
 		return c.NoContent(http.StatusOK)
 	}
-	ctx, done := h.streams.add(r.Context(), who, streamHolder(c))
+	ctx, done, err := h.streams.add(r.Context(), who, holder(c), h.now())
+	if err != nil {
+		return err
+	}
 	defer done()
+	// The session or key may have ended while this came: then its streams were ended just before.
+	if !h.stillIn(ctx, c) {
+		return errSignedOut
+	}
 	w, err := sse.Open(c.Response())
 	if err != nil {
 		return nil // the reader is gone already
@@ -68,10 +81,9 @@ func (h *Handler) stream(c echo.Context, draw drawEvent) error {
 
 // follow passes events on until something ends.
 func (h *Handler) follow(ctx context.Context, c echo.Context, w *sse.Writer, events <-chan transfer.Event, draw drawEvent) error {
-	ping := time.NewTicker(pingEvery)
+	ping := time.NewTicker(h.ping)
 	defer ping.Stop()
-	checked := h.now()
-	for {
+	for pings := 0; ; {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -90,10 +102,7 @@ func (h *Handler) follow(ctx context.Context, c echo.Context, w *sse.Writer, eve
 			if err := w.Ping(); err != nil {
 				return err
 			}
-			if h.now().Sub(checked) < recheckEvery {
-				continue
-			}
-			if checked = h.now(); !h.stillIn(ctx, c) {
+			if pings++; pings%checkEvery == 0 && !h.stillIn(ctx, c) {
 				_ = w.Send(sse.Event{Name: "bye", Data: []byte(endSignedOut)})
 				return endSignedOut
 			}
@@ -146,15 +155,6 @@ func (h *Handler) stillIn(ctx context.Context, c echo.Context) bool {
 type valueless struct{ context.Context }
 
 func (valueless) Value(any) any { return nil }
-
-// streamHolder is who a stream counts for: a device, or one browser's session.
-func streamHolder(c echo.Context) string {
-	if d, ok := device(c); ok {
-		return "device " + d.ID
-	}
-	sum := sha256.Sum256([]byte(c.Request().Header.Get("Cookie")))
-	return "session " + owner(c) + hex.EncodeToString(sum[:8])
-}
 
 // meters work out speeds from the amounts that pass by in one stream.
 type meters map[string]*meter

@@ -4,10 +4,16 @@ import (
 	"bufio"
 	"context"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"skylift/handlers"
 )
 
 // event is one event of a stream as a browser sees it.
@@ -30,7 +36,10 @@ func (b *browser) events(path string, head ...string) *eventStream {
 	t := b.s.t
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	r, _ := http.NewRequestWithContext(ctx, "GET", b.s.url+path, nil)
+	if strings.HasPrefix(path, "/") {
+		path = b.s.url + path
+	}
+	r, _ := http.NewRequestWithContext(ctx, "GET", path, nil)
 	for i := 0; i+1 < len(head); i += 2 {
 		r.Header.Set(head[i], head[i+1])
 	}
@@ -165,19 +174,133 @@ func TestDrainEndsStreamsWithAWord(t *testing.T) {
 	b.get("/healthz").want(200)
 }
 
+// The session counts, whatever else stands in the Cookie header. Of those that come back at once none
+// ends another's stream.
 func TestTheOldestOfTooManyStreamsEnds(t *testing.T) {
 	s := setup(t)
 	b := s.signIn(robin)
+	b.http.Transport = &http.Transport{} // a connection for each stream
+	session := b.http.Jar.Cookies(must(url.Parse(s.url))(t))[0].String()
 	var streams []*eventStream
-	for range 5 {
-		streams = append(streams, b.events("/events"))
+	for i := range 33 {
+		streams = append(streams, b.events("/events", "Cookie", session+"; junk="+strconv.Itoa(i)))
 	}
 	if e := streams[0].next(); e.name != "bye" || e.data != "replaced" {
 		t.Errorf("oldest stream: %+v, want it to end", e)
 	}
+	if again := b.events("/events"); again.status != http.StatusTooManyRequests || again.head.Get("Retry-After") != "60" {
+		t.Errorf("the one that was ended comes back and gets %d, Retry-After %q", again.status, again.head.Get("Retry-After"))
+	}
 	id := b.submit(s.sample("meadow.jpg"))
 	for _, stream := range streams[1:] {
 		stream.until(id, "completed")
+	}
+}
+
+func TestAUserHasSoManyStreamsAndNoMore(t *testing.T) {
+	numbers := prometheus.NewRegistry()
+	s := setup(t, func(o *handlers.Options) { o.Metrics = numbers })
+	first := s.signIn(robin).events("/events")
+	for range 3 {
+		b := s.signIn(robin)
+		for range 21 {
+			b.events("/events")
+		}
+	}
+	s.signIn(kim).events("/events")
+	for _, family := range must(numbers.Gather())(t) {
+		if n := family.Metric[0].GetGauge().GetValue(); family.GetName() == "skylift_event_streams" && n != 65 {
+			t.Fatalf("%v streams are open, want 64 of one user and one of another", n)
+		}
+	}
+	s.signIn(robin).events("/events")
+	if e := first.next(); e.name != "bye" || e.data != "replaced" {
+		t.Errorf("oldest stream: %+v, want it to end", e)
+	}
+}
+
+// What has ended hears nothing more: its own streams end with it, others go on.
+func TestStreamsEndWithWhatOpenedThem(t *testing.T) {
+	for name, c := range map[string]struct {
+		end  func(*browser)
+		want string
+	}{
+		"signing out":           {func(b *browser) { b.form("/auth/logout").want(303) }, "signedOut"},
+		"a new sign-in":         {func(b *browser) { b.signInAs(kim) }, "signedIn"},
+		"somebody else's key":   {func(b *browser) { b.s.signIn(kim).form("/settings/devices/" + b.s.deviceID(b) + "/revoke").want(404) }, ""},
+		"a key that is revoked": {func(b *browser) { b.form("/settings/devices/" + b.s.deviceID(b) + "/revoke").want(303) }, "the key's"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := setup(t)
+			b, other := s.signIn(robin), s.signIn(robin)
+			script := s.browser()
+			script.key = b.makeKey()
+			streams := map[string]*eventStream{"the session's": b.events("/events"), "the key's": script.events("/api/v1/events"), "another session's": other.events("/events")}
+			c.end(b)
+			for whose, stream := range streams {
+				want := event{}
+				switch {
+				case whose == c.want:
+					want = event{name: "bye", data: "signedOut"}
+				case whose == "the session's" && c.want != "the key's" && c.want != "":
+					want = event{name: "bye", data: c.want}
+				}
+				if want == (event{}) {
+					continue
+				}
+				if e := stream.next(); e != want {
+					t.Errorf("%s stream: %+v, want %+v", whose, e, want)
+				}
+				delete(streams, whose)
+			}
+			id := other.submit(s.sample("meadow.jpg"))
+			for _, stream := range streams {
+				stream.until(id, "completed")
+			}
+		})
+	}
+}
+
+// An instance that was not told finds out by itself.
+func TestAStreamElsewhereEndsWithTheSession(t *testing.T) {
+	s := setup(t)
+	options := s.options
+	options.Ping = 20 * time.Millisecond
+	elsewhere := httptest.NewServer(handlers.New(options))
+	t.Cleanup(elsewhere.Close)
+	b := s.signIn(robin)
+	stream := b.events(elsewhere.URL+"/events", "Cookie", b.cookie())
+	script := s.browser()
+	script.key = b.makeKey()
+	keyed := script.events(elsewhere.URL + "/api/v1/events")
+	id := b.submit(s.sample("meadow.jpg"))
+	keyed.until(id, "completed")
+	stream.until(id, "completed") // many looks at the session later
+	b.form("/settings/devices/" + s.deviceID(b) + "/revoke").want(303)
+	if e := keyed.next(); e.name != "bye" || e.data != "signedOut" {
+		t.Errorf("stream of the key: %+v", e)
+	}
+	b.form("/auth/logout").want(303)
+	if e := stream.next(); e.name != "bye" || e.data != "signedOut" {
+		t.Errorf("stream of the session: %+v", e)
+	}
+}
+
+// A page of one account that comes back with another's cookie gets nothing of the other.
+func TestAPageFollowsItsOwnAccountOnly(t *testing.T) {
+	s := setup(t)
+	b := s.signIn(robin)
+	b.submit(s.sample("meadow.jpg"))
+	address := attr(b.get("/").want(200).page().one("transfers"), "data-live")
+	if stream := b.events(address); stream.status != http.StatusOK {
+		t.Fatalf("the page's own stream %q: %d", address, stream.status)
+	}
+	b.signInAs(kim)
+	if stream := b.events(address); stream.status != http.StatusUnauthorized {
+		t.Errorf("another account's cookie: %d, want 401", stream.status)
+	}
+	if other := attr(b.get("/").want(200).page().one("transfers"), "data-live"); other == address {
+		t.Error("two accounts' pages share one stream and one channel")
 	}
 }
 

@@ -50,6 +50,7 @@ type Options struct {
 	EmbedOrigins   []string       // origins that may frame /panel
 	TrustedProxies []netip.Prefix // proxies whose X-Forwarded-For counts
 	Limits         Limits         // zero values mean the defaults
+	Ping           time.Duration  // how often an event stream shows that it lives; 0 is 15 s
 
 	Metrics prometheus.Registerer // nil: nothing is registered
 	Log     *slog.Logger          // nil: slog.Default
@@ -61,6 +62,7 @@ type Handler struct {
 	o        Options
 	log      *slog.Logger
 	now      func() time.Time
+	ping     time.Duration
 	echo     *echo.Echo
 	handler  http.Handler
 	streams  *streams
@@ -73,12 +75,15 @@ type Handler struct {
 
 // New builds the web side of the given parts.
 func New(o Options) *Handler {
-	h := &Handler{o: o, log: o.Log, now: o.Now, streams: newStreams(), draining: make(chan struct{})}
+	h := &Handler{o: o, log: o.Log, now: o.Now, ping: o.Ping, streams: newStreams(), draining: make(chan struct{})}
 	if h.log == nil {
 		h.log = slog.Default()
 	}
 	if h.now == nil {
 		h.now = time.Now
+	}
+	if h.ping == 0 {
+		h.ping = pingEvery
 	}
 	h.limits = newLimiters(o.Limits)
 	h.embed = newEmbedRules(o.EmbedOrigins)

@@ -54,7 +54,7 @@ func (h *Handler) list(ctx context.Context, userID string, o transfer.ListOption
 	if err != nil {
 		return views.List{}, err
 	}
-	l := views.List{State: string(o.State), Query: o.Query}
+	l := views.List{Who: whose(userID), State: string(o.State), Query: o.Query}
 	for _, t := range page.Value {
 		l.Rows = append(l.Rows, h.row(t, 0))
 		l.Since = max(l.Since, t.EventID())

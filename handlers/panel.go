@@ -176,6 +176,7 @@ func (h *Handler) leavePanel(c echo.Context) error {
 		if err := h.o.Panels.EndBearer(r.Context(), key); err != nil {
 			return err
 		}
+		h.endStreams(c, endSignedOut)
 		return c.NoContent(http.StatusNoContent)
 	}
 	if _, ok := user(c); ok && !inPanel(c) {
@@ -186,6 +187,7 @@ func (h *Handler) leavePanel(c echo.Context) error {
 	if err := h.o.Panels.SignOut(c.Response(), r); err != nil {
 		return err
 	}
+	h.endStreams(c, endSignedOut)
 	if c.FormValue("office") != "" {
 		return c.Redirect(http.StatusSeeOther, officePath)
 	}

@@ -18,6 +18,7 @@ const (
 	userKey   = "user"
 	deviceKey = "device"
 	panelKey  = "panel"
+	holderKey = "holder"
 	routeKey  = "route"
 )
 
@@ -39,6 +40,16 @@ func inPanel(c echo.Context) bool {
 	panel, _ := c.Get(panelKey).(bool)
 	return panel
 }
+
+// holder is the session or device that makes the request, by a name that opens nothing. "" when
+// nobody is signed in.
+func holder(c echo.Context) string {
+	name, _ := c.Get(holderKey).(string)
+	return name
+}
+
+// holderOf is the name of a device as a holder.
+func holderOf(deviceID string) string { return "device " + deviceID }
 
 // device is the device whose key made the request, if one did.
 func device(c echo.Context) (auth.Device, bool) {
@@ -77,6 +88,7 @@ func (h *Handler) identify(c echo.Context, r route) error {
 	who, err := h.callerOf(c.Request(), r)
 	if who.user.ID != "" {
 		c.Set(userKey, who.user)
+		c.Set(holderKey, who.holder)
 	}
 	if who.device != nil {
 		c.Set(deviceKey, *who.device)
@@ -90,6 +102,7 @@ type caller struct {
 	user   auth.User
 	device *auth.Device // its key made the request
 	panel  bool         // a panel's cookie or bearer did, which is good for less
+	holder string       // the session or device
 }
 
 // callerOf finds out who makes a request to a route. The error is errSignedOut for a key that is
@@ -112,10 +125,10 @@ func (h *Handler) callerOf(req *http.Request, r route) (caller, error) {
 	}
 	u, ok, err := h.o.Sessions.Lookup(req)
 	if ok || err != nil || !r.panel {
-		return caller{user: u}, err
+		return caller{user: u, holder: "session " + h.o.Sessions.Mark(req)}, err
 	}
 	u, ok, err = h.o.Panels.Lookup(req)
-	return caller{user: u, panel: ok}, err
+	return caller{user: u, panel: ok, holder: "panel " + h.o.Panels.Mark(req)}, err
 }
 
 func (h *Handler) panelCaller(ctx context.Context, key string) (caller, error) {
@@ -123,7 +136,7 @@ func (h *Handler) panelCaller(ctx context.Context, key string) (caller, error) {
 	if errors.Is(err, auth.ErrBadBearer) {
 		return caller{}, errSignedOut
 	}
-	return caller{user: u, panel: err == nil}, err
+	return caller{user: u, panel: err == nil, holder: bearerHolder(key)}, err
 }
 
 func (h *Handler) deviceCaller(ctx context.Context, key string) (caller, error) {
@@ -138,8 +151,11 @@ func (h *Handler) deviceCaller(ctx context.Context, key string) (caller, error) 
 	if errors.Is(err, auth.ErrNotFound) {
 		return caller{}, errSignedOut
 	}
-	return caller{user: u, device: &d}, err
+	return caller{user: u, device: &d, holder: holderOf(d.ID)}, err
 }
+
+// bearerHolder is the name of a panel's bearer as a holder.
+func bearerHolder(key string) string { return "bearer " + auth.Mark(key) }
 
 // bearer is the key of an Authorization header.
 func bearer(r *http.Request) (string, bool) {

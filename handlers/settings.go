@@ -141,6 +141,7 @@ func (h *Handler) revokeKey(c echo.Context) error {
 	if err := h.o.Devices.Revoke(c.Request().Context(), owner(c), c.Param("id")); err != nil {
 		return err
 	}
+	h.streams.endHolder(owner(c), holderOf(c.Param("id")), endSignedOut)
 	return seeOther(c, "/settings#devices")
 }
 

@@ -136,6 +136,14 @@ func (s *site) browser() *browser {
 func (s *site) signIn(login string) *browser {
 	s.t.Helper()
 	b := s.browser()
+	b.signInAs(login)
+	return b
+}
+
+// signInAs signs the browser in, whoever was signed in before.
+func (b *browser) signInAs(login string) {
+	s := b.s
+	s.t.Helper()
 	at := must(url.Parse(b.get("/auth/login").header("Location")))(s.t)
 	q := at.Query()
 	q.Set("prompt", "none")
@@ -149,7 +157,39 @@ func (s *site) signIn(login string) *browser {
 	if landed := b.get(back); landed.status != http.StatusSeeOther || landed.header("Location") != "/" {
 		s.t.Fatalf("callback = %d to %q: %s", landed.status, landed.header("Location"), landed.body)
 	}
-	return b
+}
+
+// cookie is the Cookie header that the browser sends.
+func (b *browser) cookie() string {
+	var pairs []string
+	for _, c := range b.http.Jar.Cookies(must(url.Parse(b.s.url))(b.s.t)) {
+		pairs = append(pairs, c.String())
+	}
+	return strings.Join(pairs, "; ")
+}
+
+// makeKey makes a key in the settings and reads it off the page.
+func (b *browser) makeKey() string {
+	b.s.t.Helper()
+	for n := range b.form("/settings/devices", "name", "a script").want(200).page().one("new-key").Descendants() {
+		if n.Data == "input" {
+			return attr(n, "value")
+		}
+	}
+	b.s.t.Fatal("no key on the page")
+	return ""
+}
+
+// deviceID is the id of the only device that the browser's person has.
+func (s *site) deviceID(b *browser) string {
+	s.t.Helper()
+	for n := range b.get("/settings").want(200).page().one("device").Descendants() {
+		if n.Data == "form" {
+			return strings.Split(attr(n, "action"), "/")[3]
+		}
+	}
+	s.t.Fatal("no device on the page")
+	return ""
 }
 
 // answer is a response with its body read.

@@ -71,6 +71,7 @@ func (h *Handler) callback(c echo.Context) error {
 	if err := h.o.Sessions.SignIn(c.Response(), r, u); err != nil {
 		return err
 	}
+	h.endStreams(c, endSignedIn) // of the session that this browser had before
 	h.log.Info("signed in", "user", u.ID)
 	more, err := h.sharedFiles(r.Context(), u.ID, pending.Shared, auth.Grants(token, auth.SharedFiles))
 	if err != nil {
@@ -142,7 +143,13 @@ func (h *Handler) logout(c echo.Context) error {
 	if err := h.o.Sessions.SignOut(c.Response(), c.Request()); err != nil {
 		return err
 	}
+	h.endStreams(c, endSignedOut)
 	return seeOther(c, "/auth/signed-out")
+}
+
+// endStreams ends the event streams of the session that made the request, once that has ended.
+func (h *Handler) endStreams(c echo.Context, why endReason) {
+	h.streams.endHolder(owner(c), holder(c), why)
 }
 
 // signedOut serves GET /auth/signed-out.

@@ -115,6 +115,7 @@ type Link struct {
 // List is a list of rows with what stands around it.
 type List struct {
 	Rows    []Row
+	Who     string // stands for the account in the address of the event stream
 	Live    bool   // rows follow the event stream and new ones are put on top
 	Fixed   bool   // a part of the list: rows change, but new ones do not come in
 	Since   uint64 // newest event that the rows already show

@@ -132,12 +132,16 @@ func TestBadNamesAndFolders(t *testing.T) {
 func TestSavingWhenSignedOut(t *testing.T) {
 	t.Parallel()
 	a, p := signedIn(t, robin)
-	other := p.Tab(a.URL)
+	empty, other := p.Tab(a.URL), p.Tab(a.URL)
+	p.Allow("status of 401")
+	empty.Allow("status of 401")
+	p.Paste(a.sample("meadow.jpg"))
 	other.ClickCSS("details.who summary")
 	other.Click("sign-out")
 	other.WaitVisible("sign-in")
-	p.Allow("status of 401")
-	p.Save(a.sample("meadow.jpg"))
+	p.WaitTextCSS("#toast", "signed out")
+	empty.WaitVisible("sign-in")
+	p.Click("submit")
 	p.Click("account-" + robin) // it asks to sign in again
 	p.WaitVisible("save")
 	if got := eval[string](p, `document.getElementById('urls').value`); !strings.Contains(got, "meadow.jpg") {

@@ -136,6 +136,39 @@ func TestTabsAndScriptsSeeTheSame(t *testing.T) {
 	a.listen(key, script.last).until("harbour.png completed", "missing.jpg failed", "deleted "+id)
 }
 
+// One tab signs in as somebody else: what is saved there is not shown in the tab that was opened
+// before, nor the other way round.
+func TestTwoAccountsInOneBrowserSeeTheirOwn(t *testing.T) {
+	t.Parallel()
+	a, first := signedIn(t, robin)
+	first.Allow("status of 401") // its stream is Robin's, the cookie Kim's by then
+	key := first.makeKey(a, "curl")
+	first.Open(a.URL)
+	first.Save(a.sample("meadow.jpg"))
+	first.WaitFinal("meadow.jpg", "completed")
+	second := first.Tab(a.URL + "/auth/login")
+	second.Click("account-" + kim)
+	second.WaitVisible("who")
+	second.Save(a.sample("harbour.png"))
+	second.WaitFinal("harbour.png", "completed")
+	script := a.listen(key, 0)
+	if code := a.API(http.MethodPost, "/transfers", key, map[string]string{"sourceUrl": a.sample("tiles.png")}, nil); code != http.StatusAccepted {
+		t.Fatalf("Robin's script saves: %d", code)
+	}
+	script.until("tiles.png completed")
+	first.WaitTextCSS("#toast", "signed out")
+	for name, tab := range map[string]struct {
+		page    *Page
+		foreign []string
+	}{"Robin's": {first, []string{"harbour.png"}}, "Kim's": {second, []string{"meadow.jpg", "tiles.png"}}} {
+		for _, file := range tab.foreign {
+			if id := tab.page.attrNow(row(file), "data-id"); id != "" {
+				t.Errorf("%s tab shows %s, which is the other's", name, file)
+			}
+		}
+	}
+}
+
 // Browsers open six connections to an HTTP/1.1 server and no more: with a stream for each tab, the
 // seventh could not even load.
 func TestNineTabsShareOneStream(t *testing.T) {

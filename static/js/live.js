@@ -4,7 +4,8 @@
   const rows = document.querySelector('[data-live]');
   if (!rows || !window.EventSource) return;
   const announce = document.getElementById('announce');
-  const channel = 'BroadcastChannel' in window ? new BroadcastChannel('skylift') : null;
+  // The address names the account: tabs of two accounts share nothing.
+  const channel = 'BroadcastChannel' in window ? new BroadcastChannel('skylift ' + rows.dataset.live) : null;
   const recent = []; // what the reader of the stream has passed on, for tabs that open later
   let last = Number(rows.dataset.since) || 0;
 
@@ -95,22 +96,32 @@
     channel?.postMessage(m);
   }
 
+  const say = (text) => document.dispatchEvent(new CustomEvent('skylift:say', { detail: text }));
+
+  /** The session has ended: what belongs to it goes, but for what was typed and not sent. */
+  function leave() {
+    if (!document.getElementById('urls')?.value) location.reload();
+    else say('You are signed out. Press Save to sign in again: your lines are kept.');
+  }
+
   let wait = 1000;
   /** Reads the stream for all tabs, and begins again by itself. */
   function read() {
-    const source = new EventSource(rows.dataset.live + '?since=' + last);
+    const source = new EventSource(rows.dataset.live + '&since=' + last);
     source.addEventListener('transfer', pass);
     source.addEventListener('deleted', pass);
     source.addEventListener('open', () => { wait = 1000; });
     source.addEventListener('bye', (e) => {
-      if (e.data === 'drain') return; // the browser comes back when it was told to
+      if (e.data === 'drain' || e.data === 'signedIn') return; // the browser comes back by itself
       source.close();
-      if (e.data === 'signedOut') location.reload();
+      if (e.data !== 'signedOut') return;
+      channel?.postMessage({ type: 'signedOut' });
+      leave();
     });
     source.addEventListener('error', async () => {
       if (source.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
       if (await signedOut()) {
-        document.dispatchEvent(new CustomEvent('skylift:say', { detail: 'You are signed out. Load the page again to sign in.' }));
+        say('You are signed out. Load the page again to sign in.');
         return;
       }
       setTimeout(read, wait * (0.75 + Math.random() / 2));
@@ -137,12 +148,14 @@
   }
   channel.onmessage = (e) => {
     const m = e.data;
-    if (m.type === 'hello') {
+    if (m.type === 'signedOut') {
+      leave();
+    } else if (m.type === 'hello') {
       for (const r of recent) if (r.id > m.since) channel.postMessage(r);
     } else if (!m.id || m.id > last) {
       apply(m);
     }
   };
   channel.postMessage({ type: 'hello', since: last });
-  navigator.locks.request('skylift-events', () => new Promise(() => read()));
+  navigator.locks.request('skylift-events ' + rows.dataset.live, () => new Promise(() => read()));
 })();
