@@ -77,6 +77,11 @@ var controls = []control{
 `, signIn, `TestLoginCSRF`},
 
 	{"a request that says where the demo's keys are", "main.go", `URL: a.URL, Prefix: "/demo"`, `Prefix: "/demo"`, ".", `TestTheDemosAddressesAreItsOwn`},
+	// Of cookies.
+	{"an extension that sends our cookies", "handlers/session.go", `fromExtension(req) || `, ``, pages, `TestCookiesCountForOurOwnPagesOnly`},
+	{"an extension that sends our cookies and no origin", "handlers/session.go", ` || site == "none" && !visit`, ``, pages, `TestCookiesCountForOurOwnPagesOnly`},
+	{"another site's script that sends our cookies to the API", "handlers/session.go", `(site == "" || site == "none" || site == "same-origin") && `, ``, pages, `TestCookiesCountForOurOwnPagesOnly`},
+	{"another site's script in a browser that tells its origin only", "handlers/session.go", ` && h.ownOrigin(req)`, ``, pages, `TestCookiesCountForOurOwnPagesOnly`},
 
 	// Of frames.
 	{"a site that frames what it may not", "handlers/security.go", `"frame-ancestors " + ancestors,`, ``, pages, `TestOnlyThePanelMayBeFramed`},

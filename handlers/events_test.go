@@ -41,7 +41,9 @@ func (b *browser) events(path string, head ...string) *eventStream {
 	}
 	r, _ := http.NewRequestWithContext(ctx, "GET", path, nil)
 	for i := 0; i+1 < len(head); i += 2 {
-		r.Header.Set(head[i], head[i+1])
+		if head[i+1] != "" {
+			r.Header.Set(head[i], head[i+1])
+		}
 	}
 	if b.key != "" {
 		r.Header.Set("Authorization", "Bearer "+b.key)

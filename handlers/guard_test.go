@@ -121,13 +121,56 @@ func TestOurOwnPagesActWhateverTheProxyCallsUs(t *testing.T) {
 	}
 }
 
-func TestExtensionsGetNothingByCookie(t *testing.T) {
+// A browser says who made it send something: by Origin where it sends one, by Sec-Fetch headers on
+// https and localhost. Programs such as curl say nothing.
+func TestCookiesCountForOurOwnPagesOnly(t *testing.T) {
 	s := setup(t)
 	b := s.signIn(robin)
-	for _, origin := range []string{"chrome-extension://abcdefghijklmnopabcdefghijklmnop", "moz-extension://0e1e2e3e-0000-4000-8000-000000000000"} {
-		head := http.Header{"Origin": {origin}, "Sec-Fetch-Site": {"none"}, "Content-Type": {"application/json"}}
-		b.do("POST", "/api/v1/transfers", `{"sourceUrl":"`+s.sample("meadow.jpg")+`"}`, head).want(http.StatusUnauthorized)
-		b.do("GET", "/api/v1/me", "", head).want(http.StatusUnauthorized)
+	const extension = "chrome-extension://abcdefghijklmnopabcdefghijklmnop"
+	for name, c := range map[string]struct {
+		site, mode, origin string
+		api, page          int
+	}{
+		"curl with the cookie":                       {api: 200, page: 200},
+		"our own script":                             {site: "same-origin", mode: "cors", api: 200, page: 200},
+		"our own script, which names its origin":     {site: "same-origin", mode: "cors", origin: s.url, api: 200, page: 200},
+		"our own script in an old browser":           {origin: s.url, api: 200, page: 200},
+		"a visit by the address bar":                 {site: "none", mode: "navigate", api: 200, page: 200},
+		"a link on another site":                     {site: "cross-site", mode: "navigate", api: 401, page: 200},
+		"an extension's script, which names itself":  {site: "none", mode: "cors", origin: extension, api: 401, page: 401},
+		"an extension's script without an origin":    {site: "none", mode: "cors", api: 401, page: 401},
+		"an extension's picture without an origin":   {site: "none", mode: "no-cors", api: 401, page: 401},
+		"an extension in an old browser":             {origin: "moz-extension://0e1e2e3e-0000-4000-8000-000000000000", api: 401, page: 401},
+		"a script of another site":                   {site: "cross-site", mode: "cors", origin: "https://evil.example", api: 401, page: 200},
+		"a script of another site in an old browser": {origin: "https://evil.example", api: 401, page: 200},
+		"a script of a sibling site":                 {site: "same-site", mode: "cors", api: 401, page: 200},
+		"a sandboxed frame":                          {origin: "null", api: 401, page: 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			head := http.Header{"Content-Type": {"application/json"}}
+			for k, v := range map[string]string{"Sec-Fetch-Site": c.site, "Sec-Fetch-Mode": c.mode, "Origin": c.origin} {
+				if v != "" {
+					head.Set(k, v)
+				}
+			}
+			b.do("GET", "/api/v1/me", "", head).want(c.api)
+			b.do("GET", "/transfers", "", head).want(c.page)
+			for _, path := range []string{"/events", "/api/v1/events"} { // as EventSource asks
+				want := c.api
+				if path == "/events" {
+					want = c.page
+				}
+				if got := b.events(path, "Sec-Fetch-Site", c.site, "Sec-Fetch-Mode", c.mode, "Origin", c.origin); got.status != want {
+					t.Errorf("%s = %d, want %d", path, got.status, want)
+				}
+			}
+			if c.api == 401 {
+				got := b.do("POST", "/api/v1/transfers", `{"sourceUrl":"`+s.sample("meadow.jpg")+`"}`, head)
+				if got.status != 401 && got.status != 403 {
+					t.Errorf("it saves: %d", got.status)
+				}
+			}
+		})
 	}
 }
 

@@ -120,7 +120,7 @@ func (h *Handler) callerOf(req *http.Request, r route) (caller, error) {
 		}
 		return caller{}, nil
 	}
-	if fromExtension(req) {
+	if !h.cookiesCount(req, r) {
 		return caller{}, nil
 	}
 	u, ok, err := h.o.Sessions.Lookup(req)
@@ -166,10 +166,32 @@ func bearer(r *http.Request) (string, bool) {
 	return strings.TrimSpace(key), true
 }
 
-// fromExtension reports whether a browser extension made the request. Any installed extension
-// can send our cookies; none may use them (security.md §1.6).
+// cookiesCount reports whether a request counts by its cookies. Any installed extension can send
+// them; none may use them. It shows by its Origin or, where browsers send none, as a request that
+// no page made and that is no visit. The API is for our own pages' scripts and for curl besides:
+// what another site's page makes a browser send has a Sec-Fetch-Site or an Origin that is not ours.
+// https://www.w3.org/TR/fetch-metadata/
+func (h *Handler) cookiesCount(req *http.Request, r route) bool {
+	site, visit := req.Header.Get("Sec-Fetch-Site"), req.Header.Get("Sec-Fetch-Mode") == "navigate"
+	if fromExtension(req) || site == "none" && !visit {
+		return false
+	}
+	if r.access != apiUser {
+		return true
+	}
+	return (site == "" || site == "none" || site == "same-origin") && h.ownOrigin(req)
+}
+
+// ownOrigin reports whether a request's Origin is ours, or missing: browsers send none with most
+// GETs, and programs none at all.
+func (h *Handler) ownOrigin(req *http.Request) bool {
+	origin := req.Header.Get("Origin")
+	_, host, _ := strings.Cut(origin, "://")
+	return origin == "" || origin == h.publicURL() || host == req.Host
+}
+
+// fromExtension reports whether a browser extension made the request, as its Origin tells.
 func fromExtension(r *http.Request) bool {
-	origin := r.Header.Get("Origin")
-	scheme, _, _ := strings.Cut(origin, "://")
+	scheme, _, _ := strings.Cut(r.Header.Get("Origin"), "://")
 	return strings.HasSuffix(strings.ToLower(scheme), "-extension")
 }

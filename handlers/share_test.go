@@ -75,6 +75,7 @@ func TestASharedFileLeavesNothingOnTheDisk(t *testing.T) {
 		req := must(http.NewRequest("POST", s.url+"/save", r))(t)
 		req.Header.Set("Content-Type", form.FormDataContentType())
 		req.Header.Set("Sec-Fetch-Site", "none")
+		req.Header.Set("Sec-Fetch-Mode", "navigate")
 		res, err := b.http.Do(req)
 		if err != nil {
 			t.Error(err)
