@@ -79,9 +79,14 @@ var controls = []control{
 	{"a request that says where the demo's keys are", "main.go", `URL: a.URL, Prefix: "/demo"`, `Prefix: "/demo"`, ".", `TestTheDemosAddressesAreItsOwn`},
 	// Of cookies.
 	{"an extension that sends our cookies", "handlers/session.go", `fromExtension(req) || `, ``, pages, `TestCookiesCountForOurOwnPagesOnly`},
-	{"an extension that sends our cookies and no origin", "handlers/session.go", ` || site == "none" && !visit`, ``, pages, `TestCookiesCountForOurOwnPagesOnly`},
+	{"an extension that sends our cookies and no origin", "handlers/session.go", ` || site == "none" && !visit`, ` || site == "none" && !visit && false`, pages, `TestCookiesCountForOurOwnPagesOnly`},
 	{"another site's script that sends our cookies to the API", "handlers/session.go", `(site == "" || site == "none" || site == "same-origin") && `, ``, pages, `TestCookiesCountForOurOwnPagesOnly`},
 	{"another site's script in a browser that tells its origin only", "handlers/session.go", ` && h.ownOrigin(req)`, ``, pages, `TestCookiesCountForOurOwnPagesOnly`},
+
+	// Of leaving.
+	{"a change that comes while all is deleted", "handlers/routes.go", `h.undoLate(r, next)`, `next`, pages, `TestDeletingMyDataLeavesNothingBehind`},
+	{"a key's code from before all was ended", "auth/device.go", `d.codes.forget(ctx, userID)`, `error(nil)`, pages, `TestACodeFromBeforeOpensNothing`},
+	{"a panel's code from before all was ended", "handlers/settings.go", `, h.o.Handoffs.Forget(ctx, who),`, `,`, pages, `TestACodeFromBeforeOpensNothing`},
 
 	// Of frames.
 	{"a site that frames what it may not", "handlers/security.go", `"frame-ancestors " + ancestors,`, ``, pages, `TestOnlyThePanelMayBeFramed`},

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"strings"
 	"time"
@@ -88,6 +89,24 @@ func (c *codes) redeem(ctx context.Context, code, verifier string) (codeRecord, 
 	return record, nil
 }
 
+// forget spoils the codes that a user has been given and that nobody has redeemed yet.
+func (c *codes) forget(ctx context.Context, userID string) error {
+	all, err := c.bucket.list(ctx, "*")
+	if err != nil {
+		return err
+	}
+	for key, value := range all {
+		var record codeRecord
+		if json.Unmarshal(value, &record) != nil || record.Purpose != c.purpose || record.User.ID != userID {
+			continue
+		}
+		if err := c.bucket.delete(ctx, key, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // ValidChallenge checks the form of an S256 challenge: 32 bytes in base64url (RFC 7636 §4.2).
 func ValidChallenge(challenge string) bool { return validToken("", challenge) }
 
@@ -122,6 +141,11 @@ func OpenHandoffs(ctx context.Context, js jetstream.JetStream, replicas int) (*H
 // Issue makes a code that signs in as user whoever holds the verifier of the S256 challenge.
 func (h *Handoffs) Issue(ctx context.Context, user User, challenge string) (string, error) {
 	return h.codes.issue(ctx, user, "", challenge)
+}
+
+// Forget spoils the codes of a user that nobody has redeemed yet.
+func (h *Handoffs) Forget(ctx context.Context, userID string) error {
+	return h.codes.forget(ctx, userID)
 }
 
 // Redeem returns the user of a code to the first caller with the right verifier, else ErrBadCode.

@@ -172,8 +172,11 @@ func (d *Devices) Revoke(ctx context.Context, userID, id string) error {
 	return d.bucket.delete(ctx, index, 0)
 }
 
-// RevokeAll ends the keys of all devices of a user.
+// RevokeAll ends the keys of all devices of a user, and the codes that could still become one.
 func (d *Devices) RevokeAll(ctx context.Context, userID string) error {
+	if err := d.codes.forget(ctx, userID); err != nil {
+		return err
+	}
 	devices, err := d.List(ctx, userID)
 	if err != nil {
 		return err

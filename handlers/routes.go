@@ -81,7 +81,7 @@ func (h *Handler) guard(r route) echo.MiddlewareFunc {
 		case public, apiPublic:
 			next = h.withUser(r, next)
 		default:
-			next = h.needUser(r, next)
+			next = h.needUser(r, h.undoLate(r, next))
 		}
 		return h.windowRules(r, next)
 	}

@@ -1,10 +1,12 @@
 package handlers
 
 import (
+	"context"
 	"errors"
 	"math"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -147,39 +149,76 @@ func (h *Handler) revokeKey(c echo.Context) error {
 
 // signOutEverywhere serves POST /settings/sign-out-everywhere: all sessions and keys end.
 func (h *Handler) signOutEverywhere(c echo.Context) error {
-	ctx, who := c.Request().Context(), owner(c)
-	err := errors.Join(h.o.Devices.RevokeAll(ctx, who), h.o.Sessions.DeleteAll(ctx, who), h.o.Sessions.SignOut(c.Response(), c.Request()))
-	if err != nil {
+	if err := h.shutOut(c); err != nil {
 		return err
 	}
-	h.streams.endUser(who)
 	return seeOther(c, "/auth/signed-out")
 }
 
+// shutOut ends all sessions and keys of the person, and the codes that could become one.
+func (h *Handler) shutOut(c echo.Context) error {
+	ctx, who := c.Request().Context(), owner(c)
+	err := errors.Join(
+		h.o.Devices.RevokeAll(ctx, who), h.o.Handoffs.Forget(ctx, who),
+		h.o.Sessions.SignOut(c.Response(), c.Request()), h.o.Sessions.DeleteAll(ctx, who))
+	h.streams.endUser(who)
+	return err
+}
+
 // deleteData serves POST /settings/delete: everything that is kept about the person goes. Files in
-// OneDrive stay.
+// OneDrive stay. The ways in are closed first, so that nothing new comes meanwhile.
 func (h *Handler) deleteData(c echo.Context) error {
 	if c.FormValue("confirm") != "yes" {
 		n := views.Notice{What: "Tick the box first: this cannot be taken back."}
 		return h.showSettings(c, http.StatusUnprocessableEntity, views.Settings{ConfirmBad: &n})
 	}
-	ctx, who := c.Request().Context(), owner(c)
-	if err := h.cancelAll(c); err != nil {
+	if err := h.shutOut(c); err != nil {
 		return err
 	}
-	err := errors.Join(
-		h.o.Store.DeleteAll(ctx, who), h.o.Tokens.Forget(ctx, who), h.o.Devices.RevokeAll(ctx, who),
-		h.o.Sessions.SignOut(c.Response(), c.Request()), h.o.Sessions.DeleteAll(ctx, who), h.o.Users.Delete(ctx, who))
-	if err != nil {
+	if err := h.erase(c.Request().Context(), owner(c)); err != nil {
 		return err
 	}
-	h.streams.endUser(who)
 	return seeOther(c, "/auth/signed-out")
 }
 
+// erase forgets all that is kept about a person. The profile goes first: by its absence a change
+// that was under way finds out that it came too late (see undoLate).
+func (h *Handler) erase(ctx context.Context, who string) error {
+	if err := h.o.Users.Delete(ctx, who); err != nil {
+		return err
+	}
+	if err := h.cancelAll(ctx, who); err != nil {
+		return err
+	}
+	return errors.Join(h.o.Store.DeleteAll(ctx, who), h.o.Tokens.Forget(ctx, who))
+}
+
+// lateLimit bounds the clearing away of what came too late.
+const lateLimit = 30 * time.Second
+
+// undoLate clears away again what a change has stored for somebody who had all their data deleted
+// while it was under way, here or on another instance.
+func (h *Handler) undoLate(r route, next echo.HandlerFunc) echo.HandlerFunc {
+	if r.method == http.MethodGet {
+		return next
+	}
+	return func(c echo.Context) error {
+		answer := next(c)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request().Context()), lateLimit)
+		defer cancel()
+		who := owner(c)
+		if _, err := h.o.Users.Get(ctx, who); !errors.Is(err, auth.ErrNotFound) || h.stillIn(ctx, c) {
+			return answer
+		}
+		if err := errors.Join(h.o.Devices.RevokeAll(ctx, who), h.erase(ctx, who)); err != nil {
+			h.log.Error("data that came while it was being deleted is left", "user", who, "error", err)
+		}
+		return answer
+	}
+}
+
 // cancelAll cancels what still runs, so that nothing is saved after its owner has gone.
-func (h *Handler) cancelAll(c echo.Context) error {
-	ctx, who := c.Request().Context(), owner(c)
+func (h *Handler) cancelAll(ctx context.Context, who string) error {
 	for _, state := range []transfer.State{transfer.NotStarted, transfer.InProgress, transfer.Waiting} {
 		for cursor, more := "", true; more; {
 			page, err := h.o.Store.List(ctx, who, transfer.ListOptions{State: state, Top: 200, Cursor: cursor})

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/net/html"
 
 	"skylift/auth"
@@ -42,6 +43,7 @@ type site struct {
 	handler   *handlers.Handler
 	options   handlers.Options
 	log       *safeBuffer
+	store     jetstream.JetStream
 }
 
 // setup builds the real parts. change may alter the options before the handler is made.
@@ -72,6 +74,7 @@ func (s *site) parts(log *slog.Logger) {
 	node := must(natsd.Start(natsd.Options{Dir: natsd.Memory}))(t)
 	t.Cleanup(func() { _ = node.Close(context.Background()) })
 	js := node.JetStream()
+	s.store = js
 	keys := must(auth.OpenKeyring(auth.NewKey()))(t)
 	o.Provider = auth.NewProvider(auth.Config{ClientID: "demo", ClientSecret: "demo", LoginURL: s.microsoft.LoginURL,
 		RedirectURL: s.url + "/auth/callback", HTTP: onedrive.NewHTTPClient()})

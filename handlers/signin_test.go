@@ -1,9 +1,15 @@
 package handlers_test
 
 import (
+	"fmt"
+	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
+
+	"skylift/handlers"
 )
 
 func TestAFailedSignInSaysWhyInPlainWords(t *testing.T) {
@@ -73,18 +79,48 @@ func TestSettingsAreKeptAndUsed(t *testing.T) {
 	}
 }
 
+// Everything goes, also what comes by another tab and a script while it goes.
 func TestDeletingMyDataLeavesNothingBehind(t *testing.T) {
-	s := setup(t)
-	b := s.signIn(robin)
+	s := setup(t, func(o *handlers.Options) { o.Limits.General = handlers.Limit{PerSecond: 10_000, Burst: 10_000} })
+	b, tab, script, other := s.signIn(robin), s.signIn(robin), s.browser(), s.signIn(kim)
+	script.key = b.makeKey()
+	me := script.get("/api/v1/me").want(200).json()
+	words := []string{me["id"].(string), me["displayName"].(string), robin, "meadow.jpg"}
+	b.form("/settings", "conflict", "fail").want(303)
 	b.final(b.submit(s.sample("meadow.jpg")))
 	b.submit(s.sample("slow.jpg"))
+	p := newPanel()
+	s.code(robin, p) // nobody redeems it
+	if found := s.stored(words...); len(found) < 4 {
+		t.Fatalf("the search finds %q only", found)
+	}
 	b.form("/settings/delete").want(422)
 	b.get("/settings").want(200)
+
+	var others sync.WaitGroup
+	for i := range 20 {
+		others.Go(func() {
+			for n := range 20 {
+				name := fmt.Sprintf("late %d-%d.jpg", i, n)
+				tab.do("POST", "/transfers", url.Values{"urls": {s.sample("meadow.jpg")}, "name": {name}, "again": {s.sample("meadow.jpg")}}.Encode(), http.Header{"Content-Type": {"application/x-www-form-urlencoded"}})
+				script.json("POST", "/api/v1/transfers", map[string]string{"sourceUrl": s.sample("meadow.jpg"), "name": name})
+				tab.form("/settings", "conflict", "rename")
+			}
+		})
+	}
 	b.form("/settings/delete", "confirm", "yes").want(303)
-	b.get("/settings").want(401)
+	others.Wait()
+
+	for _, gone := range []*browser{b, tab, script} {
+		gone.get("/api/v1/me").want(401)
+	}
+	if found := s.stored(words[:3]...); len(found) > 0 {
+		t.Errorf("still stored: %q", found)
+	}
 	if _, ok := s.microsoft.Content(robin, "/meadow.jpg"); !ok {
 		t.Error("the file in OneDrive is gone")
 	}
+	other.get("/api/v1/me").want(200)
 	back := s.signIn(robin)
 	if n := len(back.get("/transfers").page().all("transfer")); n != 0 {
 		t.Errorf("%d transfers are still there", n)
@@ -141,6 +177,56 @@ func TestSigningOutOfMicrosoftComesBack(t *testing.T) {
 	}
 	if back := b.get(strings.TrimPrefix(registered, s.url)).want(303).header("Location"); back != "/" {
 		t.Errorf("back to %q", back)
+	}
+}
+
+// stored are the subjects in JetStream that hold one of the words, in their name or in what is
+// stored under it. The mark that a deletion leaves for a minute is none.
+func (s *site) stored(words ...string) (found []string) {
+	s.t.Helper()
+	ctx := s.t.Context()
+	for info := range s.store.ListStreams(ctx).Info() {
+		stream := must(s.store.Stream(ctx, info.Config.Name))(s.t)
+		for at := info.State.FirstSeq; at <= info.State.LastSeq; at++ {
+			m, err := stream.GetMsg(ctx, at)
+			if err != nil || len(m.Data) == 0 {
+				continue // removed or replaced since
+			}
+			if text := m.Subject + " " + string(m.Data); slices.ContainsFunc(words, func(w string) bool { return strings.Contains(text, w) }) {
+				found = append(found, m.Subject)
+			}
+		}
+	}
+	return found
+}
+
+// deviceCode is the one-time code that an extension gets when the browser's person says yes.
+func (s *site) deviceCode(b *browser, p panel) string {
+	s.t.Helper()
+	answer := b.form("/ext/connect", "redirect_uri", "https://bjgecgimfofkefcmdobdciomjkpnaeno.chromiumapp.org/connect",
+		"state", strings.Repeat("s", 16), "code_challenge", p.challenge, "name", "Chromium").want(303)
+	_, outcome, _ := strings.Cut(answer.header("Location"), "#")
+	return must(url.ParseQuery(outcome))(s.t).Get("code")
+}
+
+// A code that was given out before the keys and sessions ended becomes none afterwards.
+func TestACodeFromBeforeOpensNothing(t *testing.T) {
+	for name, end := range map[string][]string{
+		"after signing out everywhere": {"/settings/sign-out-everywhere"},
+		"after deleting all data":      {"/settings/delete", "confirm", "yes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := setup(t)
+			b, device, panel := s.signIn(robin), newPanel(), newPanel()
+			deviceCode := s.deviceCode(b, device)
+			panelCode := s.code(robin, panel)
+			kims := newPanel()
+			kimsCode := s.code(kim, kims)
+			b.form(end[0], end[1:]...).want(303)
+			s.browser().json("POST", "/api/v1/devices/token", map[string]string{"code": deviceCode, "code_verifier": device.verifier}).want(400)
+			s.browser().redeem(panelCode, panel.verifier, true).want(400)
+			s.browser().redeem(kimsCode, kims.verifier, true).want(200)
+		})
 	}
 }
 
