@@ -196,22 +196,26 @@ func (a *app) signIn(ctx context.Context, keys *auth.Keyring) (*handlers.Options
 		ClientID: a.ClientID, ClientSecret: a.ClientSecret, Tenant: a.Tenant, LoginURL: a.LoginURL,
 		RedirectURL: a.URL + "/auth/callback", HTTP: onedrive.NewHTTPClient(),
 	})
+	realm := o.Provider.Realm()
+	if o.Demo {
+		realm = "demo" // at whichever address it listens
+	}
 	if a.tokens, err = auth.OpenTokens(ctx, js, replicas, keys, a.meters.refresher(o.Provider)); err != nil {
 		return nil, err
 	}
 	if o.Users, err = auth.OpenUsers(ctx, js, replicas); err != nil {
 		return nil, err
 	}
-	if o.Devices, err = auth.OpenDevices(ctx, js, replicas); err != nil {
+	if o.Devices, err = auth.OpenDevices(ctx, js, replicas, realm); err != nil {
 		return nil, err
 	}
 	if o.Pendings, err = auth.OpenPendings(ctx, js, replicas, keys, auth.PendingOptions{Secure: a.secure()}); err != nil {
 		return nil, err
 	}
-	if o.Sessions, err = auth.OpenSessions(ctx, js, replicas, keys, auth.SessionOptions{Secure: a.secure()}); err != nil {
+	if o.Sessions, err = auth.OpenSessions(ctx, js, replicas, keys, auth.SessionOptions{Secure: a.secure(), Realm: realm}); err != nil {
 		return nil, err
 	}
-	panel := auth.SessionOptions{Secure: a.secure() || a.loopback(), Panel: true}
+	panel := auth.SessionOptions{Secure: a.secure() || a.loopback(), Realm: realm, Panel: true}
 	if o.Panels, err = auth.OpenSessions(ctx, js, replicas, keys, panel); err != nil {
 		return nil, err
 	}

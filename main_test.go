@@ -374,6 +374,84 @@ func TestTheDemosAddressesAreItsOwn(t *testing.T) {
 	}
 }
 
+// Whom the demo let in stays outside once a client id is set, whichever build made their session and key;
+// and whom another tenant let in.
+func TestSessionsAndKeysEndWithTheRegistration(t *testing.T) {
+	ask := func(t *testing.T, p *program, header, value string) int {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.url+"/api/v1/transfers", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set(header, value)
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		return res.StatusCode
+	}
+	for name, earlier := range map[string]bool{"of this build": false, "of an earlier build": true} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			data := filepath.Join(dir, "data")
+			var who struct{ Cookie, Key string }
+			if earlier {
+				unpack(t, "onedrive/transfer/testdata/records/each-state.tgz", dir)
+				text, err := os.ReadFile(filepath.Join(dir, "caller.json"))
+				if err != nil || json.Unmarshal(text, &who) != nil {
+					t.Fatal(err)
+				}
+			}
+			demo := start(t, data, "-retention", "876000h")
+			if !earlier {
+				who.Cookie, who.Key = demo.signIn(t, "robin@demo.example").cookieAndKey(t)
+			}
+			live := []string{"-retention", "876000h", "-client-id", "app", "-client-secret", "secret"}
+			for _, restart := range []struct {
+				as   string
+				args []string
+				want int
+			}{
+				{"the demo", []string{"-retention", "876000h"}, http.StatusOK},
+				{"an app registration", live, http.StatusUnauthorized},
+				{"one with another tenant", append(live, "-tenant", "organizations"), http.StatusUnauthorized},
+				{"the demo once more", []string{"-retention", "876000h"}, http.StatusOK},
+			} {
+				demo.stop(t)
+				demo = start(t, data, restart.args...)
+				for by, header := range map[string][2]string{"cookie": {"Cookie", who.Cookie}, "key": {"Authorization", "Bearer " + who.Key}} {
+					if got := ask(t, demo, header[0], header[1]); got != restart.want {
+						t.Errorf("started as %s, the %s is answered %d, want %d", restart.as, by, got, restart.want)
+					}
+				}
+			}
+		})
+	}
+}
+
+// cookieAndKey are the caller's Cookie header, and a key that they make in the settings.
+func (c *caller) cookieAndKey(t *testing.T) (cookie, key string) {
+	t.Helper()
+	at, err := url.Parse(c.base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range c.http.Jar.Cookies(at) {
+		cookie += k.String() + "; "
+	}
+	res, err := c.http.PostForm(c.base+"/settings/devices", url.Values{"name": {"a script"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	page, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cookie, regexp.MustCompile(`skl_[A-Za-z0-9_-]{43}`).FindString(string(page))
+}
+
 func TestWhatIsLoggedStaysOnItsLine(t *testing.T) {
 	var out strings.Builder
 	newLog(&out, slog.LevelInfo).Info("a", "name", "x\nlevel=ERROR msg=forged\x1b[31m\r")

@@ -33,6 +33,7 @@ const (
 	pages    = "./handlers"
 	signIn   = "./auth"
 	moving   = "./onedrive/transfer"
+	program  = "."
 )
 
 var controls = []control{
@@ -77,6 +78,9 @@ var controls = []control{
 `, signIn, `TestLoginCSRF`},
 
 	{"a request that says where the demo's keys are", "main.go", `URL: a.URL, Prefix: "/demo"`, `Prefix: "/demo"`, ".", `TestTheDemosAddressesAreItsOwn`},
+	{"a session of another registration", "auth/session.go", ` || !s.realm.has(record.Realm)`, ``, program, `TestSessionsAndKeysEndWithTheRegistration`},
+	{"a key of another registration", "auth/device.go", ` || !d.realm.has(record.Realm)`, ``, program, `TestSessionsAndKeysEndWithTheRegistration`},
+	{"a session of the demo that tells nothing", "auth/realm.go", `return realm{now, string(before)}, err`, `return realm{now, string(before)[:0] + now}, err`, signIn, `TestEachRealmLetsInItsOwn`},
 	// Of cookies.
 	{"an extension that sends our cookies", "handlers/session.go", `fromExtension(req) || `, ``, pages, `TestCookiesCountForOurOwnPagesOnly`},
 	{"an extension that sends our cookies and no origin", "handlers/session.go", ` || site == "none" && !visit`, ` || site == "none" && !visit && false`, pages, `TestCookiesCountForOurOwnPagesOnly`},

@@ -18,7 +18,7 @@ func BenchmarkSessionLookup(b *testing.B) {
 }
 
 func BenchmarkDeviceAuthenticate(b *testing.B) {
-	d, err := OpenDevices(b.Context(), oneNATS(b), 1)
+	d, err := OpenDevices(b.Context(), oneNATS(b), 1, "")
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -89,7 +89,7 @@ func TestOnACluster(t *testing.T) {
 	var sessions []*Sessions
 	var tokens []*Tokens
 	for _, js := range handles {
-		d, err := OpenDevices(t.Context(), js, 3)
+		d, err := OpenDevices(t.Context(), js, 3, "")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -44,21 +44,27 @@ type Device struct {
 type Devices struct {
 	Now    func() time.Time // the clock; OpenDevices sets time.Now
 	bucket *bucket          // k.<hash> the device, u.<user>.<id> its hash
+	realm  realm
 	codes  *codes
 }
 
 type deviceRecord struct {
-	Version int `json:"v"`
+	Version int    `json:"v"`
+	Realm   string `json:"realm,omitempty"`
 	Device
 }
 
-// OpenDevices opens the store of devices, and makes it at the first start.
-func OpenDevices(ctx context.Context, js jetstream.JetStream, replicas int) (*Devices, error) {
+// OpenDevices opens the store of devices, and makes it at the first start. A key that was made in
+// another realm is none; "" takes all.
+func OpenDevices(ctx context.Context, js jetstream.JetStream, replicas int, realm string) (*Devices, error) {
 	b, err := openBucket(ctx, js, "devices", replicas)
 	if err != nil {
 		return nil, err
 	}
 	d := &Devices{Now: time.Now, bucket: b}
+	if d.realm, err = openRealm(ctx, b, realm); err != nil {
+		return nil, err
+	}
 	d.codes, err = openCodes(ctx, js, replicas, "device", func() time.Time { return d.Now() })
 	return d, err
 }
@@ -103,7 +109,7 @@ func (d *Devices) Make(ctx context.Context, userID, name string) (string, Device
 	if _, err := d.bucket.create(ctx, "u."+userID+"."+device.ID, []byte(hashed(key)), DeviceLife); err != nil {
 		return "", Device{}, err
 	}
-	if _, err := d.bucket.createJSON(ctx, "k."+hashed(key), deviceRecord{recordVersion, device}, DeviceLife); err != nil {
+	if _, err := d.bucket.createJSON(ctx, "k."+hashed(key), deviceRecord{recordVersion, d.realm.now, device}, DeviceLife); err != nil {
 		return "", Device{}, err
 	}
 	return key, device, nil
@@ -195,7 +201,7 @@ func (d *Devices) find(ctx context.Context, hash string) (deviceRecord, uint64, 
 	if err != nil {
 		return record, 0, err
 	}
-	if !record.Expires.After(d.Now()) {
+	if !record.Expires.After(d.Now()) || !d.realm.has(record.Realm) {
 		return record, 0, ErrNotFound
 	}
 	return record, revision, nil

@@ -13,13 +13,59 @@ import (
 
 func openDevices(t *testing.T) (*Devices, *clock) {
 	t.Helper()
-	d, err := OpenDevices(t.Context(), oneNATS(t), 1)
+	d, err := OpenDevices(t.Context(), oneNATS(t), 1, "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := newClock()
 	d.Now = c.Now
 	return d, c
+}
+
+// A registration's sessions and keys are its own. Those that tell nothing are of the first start that
+// knew of registrations.
+func TestEachRealmLetsInItsOwn(t *testing.T) {
+	js, k := oneNATS(t), testKeyring(t)
+	open := func(realm string) (*Sessions, *Devices) {
+		t.Helper()
+		s, err := OpenSessions(t.Context(), js, 1, k, SessionOptions{Realm: realm})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := OpenDevices(t.Context(), js, 1, realm)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s, d
+	}
+	var in [3]browser
+	var keys [3]string
+	realms := []string{"", "common", "one tenant"}
+	for i, realm := range realms {
+		sessions, devices := open(realm)
+		in[i].signIn(t, sessions, robin)
+		var err error
+		if keys[i], _, err = devices.Make(t.Context(), robin.ID, realm); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, c := range []struct {
+		realm string
+		want  [3]bool
+	}{
+		{"common", [3]bool{true, true, false}},
+		{"one tenant", [3]bool{false, false, true}},
+		{"another", [3]bool{}},
+	} {
+		sessions, devices := open(c.realm)
+		for j, want := range c.want {
+			_, ok := in[j].user(sessions)
+			_, err := devices.Authenticate(t.Context(), keys[j])
+			if ok != want || (err == nil) != want {
+				t.Errorf("%d: in %q the session of %q is good: %v, the key: %v; want %v", i, c.realm, realms[j], ok, err, want)
+			}
+		}
+	}
 }
 
 func TestDeviceFromCodeToRevocation(t *testing.T) {
@@ -148,7 +194,7 @@ func TestCodeRefusals(t *testing.T) {
 
 func TestCodeOfOnePurposeIsGoodForNoOther(t *testing.T) {
 	js := oneNATS(t)
-	d, err := OpenDevices(t.Context(), js, 1)
+	d, err := OpenDevices(t.Context(), js, 1, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +219,7 @@ func TestOneOfHundredRedemptionsWins(t *testing.T) {
 	handles := startNATS(t, t.TempDir(), 3)
 	var stores []*Devices
 	for _, js := range handles {
-		d, err := OpenDevices(t.Context(), js, 1)
+		d, err := OpenDevices(t.Context(), js, 1, "")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -33,6 +33,7 @@ type SessionOptions struct {
 	Name     string           // "" is "skylift", or "skylift-panel"; with Secure it gets the prefix __Host-
 	Idle     time.Duration    // 0 is 7 days, or 8 hours for a panel
 	Absolute time.Duration    // 0 is 30 days, or 7 days for a panel
+	Realm    string           // what lets people in, see Provider.Realm; a session of another one is none. "" takes all
 	Panel    bool             // the cookie is used inside other sites' frames: SameSite=None; Partitioned
 	Now      func() time.Time // nil is time.Now
 }
@@ -42,6 +43,7 @@ type SessionOptions struct {
 // records, so that DeleteAll reaches pages, panels and panel bearers alike.
 type Sessions struct {
 	bucket  *bucket // s.<hash of id> the session, u.<user>.<hash of id> an index
+	realm   realm
 	keyring *Keyring
 	options SessionOptions
 }
@@ -50,6 +52,7 @@ type Sessions struct {
 type sessionRecord struct {
 	Version int       `json:"v"`
 	Kind    string    `json:"kind"` // cookie name or "bearer": an id of one kind opens no other
+	Realm   string    `json:"realm,omitempty"`
 	UserID  string    `json:"user,omitempty"`
 	Created time.Time `json:"created"`
 	Seen    time.Time `json:"seen"`
@@ -60,6 +63,10 @@ type sessionRecord struct {
 // OpenSessions opens the store of sessions, and makes it at the first start.
 func OpenSessions(ctx context.Context, js jetstream.JetStream, replicas int, k *Keyring, o SessionOptions) (*Sessions, error) {
 	b, err := openBucket(ctx, js, "sessions", replicas)
+	if err != nil {
+		return nil, err
+	}
+	realm, err := openRealm(ctx, b, o.Realm)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +87,7 @@ func OpenSessions(ctx context.Context, js jetstream.JetStream, replicas int, k *
 		o.Now = time.Now
 	}
 	o.Name = hostPrefix(o.Name, o.Secure)
-	return &Sessions{b, k, o}, nil
+	return &Sessions{b, realm, k, o}, nil
 }
 
 // Name is the name of the cookie, and of the session in Get.
@@ -275,7 +282,7 @@ func (s *Sessions) store(ctx context.Context, id, kind, userID string, absolute 
 	}
 	now := s.options.Now().UTC()
 	record := sessionRecord{
-		Version: recordVersion, Kind: kind, UserID: userID,
+		Version: recordVersion, Kind: kind, Realm: s.realm.now, UserID: userID,
 		Created: now, Seen: now, Expires: now.Add(absolute), Values: sealed,
 	}
 	if userID != "" {
@@ -294,7 +301,7 @@ func (s *Sessions) load(ctx context.Context, kind, id string) (sessionRecord, ui
 	if err != nil {
 		return record, 0, err
 	}
-	if record.Kind != kind || s.life(record) <= 0 {
+	if record.Kind != kind || !s.realm.has(record.Realm) || s.life(record) <= 0 {
 		return record, 0, ErrNotFound
 	}
 	return record, revision, nil

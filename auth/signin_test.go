@@ -60,7 +60,7 @@ func newSite(t *testing.T, tenant string) *site {
 	s.sessions, errs[1] = auth.OpenSessions(t.Context(), js, 1, k, auth.SessionOptions{})
 	s.tokens, errs[2] = auth.OpenTokens(t.Context(), js, 1, k, s.provider)
 	s.users, errs[3] = auth.OpenUsers(t.Context(), js, 1)
-	s.devices, errs[4] = auth.OpenDevices(t.Context(), js, 1)
+	s.devices, errs[4] = auth.OpenDevices(t.Context(), js, 1, "")
 	if err := errors.Join(errs[:]...); err != nil {
 		t.Fatal(err)
 	}

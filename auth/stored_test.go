@@ -49,7 +49,7 @@ func TestReadsWhatVersionOneStored(t *testing.T) {
 	if user, err := users.Get(t.Context(), robin.ID); err != nil || user != robin {
 		t.Errorf("user: %+v, %v", user, err)
 	}
-	devices, err := OpenDevices(t.Context(), js, 1)
+	devices, err := OpenDevices(t.Context(), js, 1, "")
 	if err != nil {
 		t.Fatal(err)
 	}

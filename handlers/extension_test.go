@@ -44,7 +44,7 @@ func newDeviceSite(t *testing.T) *deviceSite {
 	keyring := must(auth.OpenKeyring(auth.NewKey()))
 	sessions := must(auth.OpenSessions(ctx, js, 1, keyring, auth.SessionOptions{}))
 	users := must(auth.OpenUsers(ctx, js, 1))
-	devices := must(auth.OpenDevices(ctx, js, 1))
+	devices := must(auth.OpenDevices(ctx, js, 1, ""))
 	u := auth.User{ID: strings.Repeat("a", 26), Name: "Robin", Username: "robin@demo.example"}
 	if err := users.Put(ctx, u); err != nil {
 		t.Fatal(err)

@@ -80,7 +80,7 @@ func (s *site) parts(log *slog.Logger) {
 		RedirectURL: s.url + "/auth/callback", HTTP: onedrive.NewHTTPClient()})
 	o.Tokens = must(auth.OpenTokens(ctx, js, 1, keys, o.Provider))(t)
 	o.Users = must(auth.OpenUsers(ctx, js, 1))(t)
-	o.Devices = must(auth.OpenDevices(ctx, js, 1))(t)
+	o.Devices = must(auth.OpenDevices(ctx, js, 1, ""))(t)
 	o.Pendings = must(auth.OpenPendings(ctx, js, 1, keys, auth.PendingOptions{}))(t)
 	o.Sessions = must(auth.OpenSessions(ctx, js, 1, keys, auth.SessionOptions{}))(t)
 	o.Panels = must(auth.OpenSessions(ctx, js, 1, keys, auth.SessionOptions{Secure: true, Panel: true}))(t)
