@@ -98,7 +98,11 @@ var controls = []control{
 	{"an old browser that knows no frame-ancestors", "handlers/security.go", `header.Set("X-Frame-Options", "DENY")`, ``, pages, `TestOnlyThePanelMayBeFramed`},
 	{"a panel's session that undoes", "handlers/transfers.go", `serve: h.rowAction(h.undo)}`, `serve: h.rowAction(h.undo), panel: true}`, pages, `TestAPanelDestroysNothing`},
 	{"a panel's session that removes", "handlers/transfers.go", `serve: h.removeRow}`, `serve: h.removeRow, panel: true}`, pages, `TestAPanelDestroysNothing`},
-	{"a panel's session that replaces files", "handlers/panel.go", `if inPanel(c) && conflict`, `if false && conflict`, pages, `TestAPanelDestroysNothing`},
+	{"a panel's session that replaces files", "handlers/panel.go", `(inPanel(c) || inFrame(c))`, `inFrame(c)`, pages, `TestAPanelDestroysNothing`},
+	{"a frame of the same site that undoes with the main cookie", "handlers/routes.go", `notFramed(r, next)`, `next`, pages, `TestAPanelDestroysNothing`},
+	{"a frame of the same site that replaces files with the main cookie", "handlers/panel.go", `(inPanel(c) || inFrame(c))`, `inPanel(c)`, pages, `TestAPanelDestroysNothing`},
+	{"a panel in an old browser that undoes with the main cookie", "handlers/panel.go", `form && r.Header`, `false && form && r.Header`, pages, `TestAPanelDestroysNothing`},
+	{"a page that fills the panel that it frames", "handlers/panel.go", ` && h.mayFill(c.Request())`, ``, pages, `TestWhoFramesThePanelDoesNotFillIt`},
 	{"a panel's cookie on the main pages", "handlers/session.go", `if ok || err != nil || !r.panel {`, `if ok || err != nil {`, pages, `TestAPanelDestroysNothing`},
 	{"a panel's bearer on the main pages", "handlers/session.go", `case r.panel && auth.IsPanelBearer(key):`, `case auth.IsPanelBearer(key):`, pages, `TestAPanelDestroysNothing|TestAPanelWithoutCookiesUsesABearer`},
 	{"a bearer renewed twice", "auth/bearer.go", `	err = s.bucket.delete(ctx, "s."+hashed(bearer), revision)

@@ -3,6 +3,8 @@ package handlers
 import (
 	"errors"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,10 +46,26 @@ func (h *Handler) panelPage(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if text := c.QueryParam("url"); text != "" {
+	if text := c.QueryParam("url"); text != "" && h.mayFill(c.Request()) {
 		form.Text = sharedAddress(text)
 	}
 	return h.renderPanel(c, http.StatusOK, form)
+}
+
+// mayFill reports whether the address of the panel may put something into its field. In a frame that is for
+// the origins that may talk with the panel: for the others the person would press a button under
+// words that they did not write.
+func (h *Handler) mayFill(r *http.Request) bool {
+	return !framedBy(r) || slices.Contains(h.embed.origins, originOf(r.Referer()))
+}
+
+// originOf is the origin of an address, or "".
+func originOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		return ""
+	}
+	return strings.ToLower(u.Scheme + "://" + u.Host)
 }
 
 func (h *Handler) renderPanel(c echo.Context, status int, form views.SaveForm) error {
@@ -76,10 +94,44 @@ var errNotInFrame = errors.New("handlers: not inside a frame")
 
 // atTop refuses to replace files for a panel.
 func atTop(c echo.Context, conflict onedrive.ConflictBehavior) error {
-	if inPanel(c) && conflict == onedrive.Replace {
+	if conflict == onedrive.Replace && (inPanel(c) || inFrame(c)) {
 		return errNotInFrame
 	}
 	return nil
+}
+
+// notFramed refuses to a frame what a panel's session may not do, whoever's cookie came along: in
+// a frame of the same site browsers send that of the main pages.
+func notFramed(r route, next echo.HandlerFunc) echo.HandlerFunc {
+	if r.method == http.MethodGet || r.panel || r.framed {
+		return next
+	}
+	return func(c echo.Context) error {
+		if inFrame(c) {
+			return errNotInFrame
+		}
+		return next(c)
+	}
+}
+
+// inFrame reports whether a request comes from a page in a frame, as far as can be told: the browser
+// says so, or it is a form of the panel that the browser says nothing of.
+func inFrame(c echo.Context) bool {
+	r := c.Request()
+	if framedBy(r) {
+		return true
+	}
+	form := strings.HasPrefix(r.Header.Get(echo.HeaderContentType), echo.MIMEApplicationForm)
+	return form && r.Header.Get("Sec-Fetch-Dest") != "document" && c.FormValue("return") == panelPath
+}
+
+// framedBy reports whether the browser says that the answer goes into a frame.
+func framedBy(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Dest") {
+	case "iframe", "frame", "fencedframe", "embed", "object":
+		return true
+	}
+	return false
 }
 
 // confirm serves GET /transfers/:id/confirm?do=undo: asks in a window of its own what a framed

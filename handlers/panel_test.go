@@ -335,6 +335,40 @@ func TestAPanelDestroysNothing(t *testing.T) {
 			}
 		})
 	}
+	// The main pages' cookie, which browsers send in a frame of the same site.
+	for name, head := range map[string]http.Header{
+		"the main cookie in a frame":                    {"Sec-Fetch-Dest": {"iframe"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Site": {"same-origin"}},
+		"the main cookie in a frame by a script":        {"Sec-Fetch-Dest": {"empty"}, "Sec-Fetch-Mode": {"cors"}, "Sec-Fetch-Site": {"same-origin"}},
+		"the main cookie in a frame of an old browser":  {},
+		"the main cookie in a frame of an old sort":     {"Sec-Fetch-Dest": {"frame"}},
+		"the main cookie in a frame that is an element": {"Sec-Fetch-Dest": {"object"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			const back = "return=/panel&"
+			_, told := head["Sec-Fetch-Dest"]
+			told = told && head.Get("Sec-Fetch-Dest") != "empty"
+			try := func(path, body string) {
+				t.Helper()
+				h := head.Clone()
+				h.Set("Content-Type", "application/x-www-form-urlencoded")
+				if got := b.do("POST", path, body, h); got.status != 403 || !strings.Contains(got.body, "This is not done inside a frame.") {
+					t.Errorf("%s = %d, want 403", path, got.status)
+				}
+			}
+			try("/transfers/"+id+"/undo", back)
+			try("/transfers/"+id+"/remove", back)
+			try("/transfers", back+url.Values{"urls": {s.sample("meadow.jpg")}, "conflict": {"replace"}}.Encode())
+			if !told { // none of the others is in the panel
+				return
+			}
+			try("/transfers/remove-failed", "")
+			try("/settings", "conflict=replace")
+			try("/settings/devices", "name=x")
+			try("/settings/delete", "confirm=yes")
+			try("/settings/sign-out-everywhere", "")
+			try("/auth/panel", "c="+p.challenge)
+		})
+	}
 	if state := b.get("/api/v1/transfers/" + id).json()["state"]; state != "completed" {
 		t.Errorf("the transfer is %v now", state)
 	}
@@ -344,6 +378,43 @@ func TestAPanelDestroysNothing(t *testing.T) {
 	}
 	if to := b.form("/transfers/"+id+"/undo", "return", "/panel/done").want(303).header("Location"); to != "/panel/done" {
 		t.Errorf("after the confirmation: %q", to)
+	}
+}
+
+// The address of a framed panel fills its field for those only who may talk with it.
+func TestWhoFramesThePanelDoesNotFillIt(t *testing.T) {
+	s := setup(t, func(o *handlers.Options) { o.EmbedOrigins = []string{"office", "https://intranet.example"} })
+	b := s.signIn(robin)
+	const address = "https://evil.example/malware.exe"
+	for name, c := range map[string]struct {
+		dest, referer string
+		filled        bool
+	}{
+		"a tab of its own":                  {"document", "https://evil.example/", true},
+		"an old browser":                    {"", "", true},
+		"a frame of a named origin":         {"iframe", "https://intranet.example/", true},
+		"a frame of a named origin's page":  {"iframe", "https://Intranet.example/some/page?x=1", true},
+		"a frame of Office's hosts":         {"iframe", "https://evil.sharepoint.com/", false},
+		"a frame that tells no origin":      {"iframe", "", false},
+		"a frame of a named origin's port":  {"iframe", "https://intranet.example:8443/", false},
+		"a frame of a name that looks like": {"iframe", "https://intranet.example.evil.example/", false},
+		"a frame by http":                   {"iframe", "http://intranet.example/", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			head := http.Header{}
+			if c.dest != "" {
+				head.Set("Sec-Fetch-Dest", c.dest)
+				head.Set("Sec-Fetch-Mode", "navigate")
+				head.Set("Sec-Fetch-Site", "cross-site")
+			}
+			if c.referer != "" {
+				head.Set("Referer", c.referer)
+			}
+			got := b.do("GET", "/panel?url="+url.QueryEscape(address), "", head).want(200)
+			if filled := strings.Contains(got.body, address); filled != c.filled {
+				t.Errorf("the field is filled: %v, want %v", filled, c.filled)
+			}
+		})
 	}
 }
 

@@ -75,7 +75,7 @@ func (h *Handler) pageRoutes() []route {
 // guard puts in front of a handler what its line of the table asks for, outermost first.
 func (h *Handler) guard(r route) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
-		next = limitBody(r, next)
+		next = limitBody(r, notFramed(r, next))
 		next = h.limitRate(r, next)
 		switch r.access {
 		case public, apiPublic:

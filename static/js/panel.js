@@ -88,20 +88,18 @@
   }
 
   // Whoever frames the panel could have laid something over a button. What destroys something is
-  // asked for in a window of its own; the server refuses it to a panel's cookie and bearer.
-  if (framed) {
-    document.addEventListener('click', (e) => {
-      const form = e.target.closest?.('button')?.form;
-      const act = form && /^\/transfers\/([^/]+)\/(undo|remove)$/.exec(form.getAttribute('action'));
-      if (!act) return;
-      e.preventDefault();
-      e.stopImmediatePropagation();
-      const at = `/transfers/${act[1]}/confirm?do=${act[2]}`;
-      if (window.open(at, '_blank', 'popup,width=480,height=460') === null) {
-        document.dispatchEvent(new CustomEvent('skylift:say', { detail: 'The browser opened no window. Open Skylift in a tab and do it there.' }));
-      }
-    }, true);
-  }
+  // asked for in a window of its own; the server refuses it to the panel, whoever is signed in.
+  document.addEventListener('click', (e) => {
+    const form = e.target.closest?.('button')?.form;
+    const act = form && /^\/transfers\/([^/]+)\/(undo|remove)$/.exec(form.getAttribute('action'));
+    if (!act) return;
+    e.preventDefault();
+    e.stopImmediatePropagation();
+    const at = `/transfers/${act[1]}/confirm?do=${act[2]}`;
+    if (window.open(at, '_blank', 'popup,width=480,height=460') === null) {
+      document.dispatchEvent(new CustomEvent('skylift:say', { detail: 'The browser opened no window. Open Skylift in a tab and do it there.' }));
+    }
+  }, true);
 
   if ('signedOut' in panel.dataset) signInPart();
 })();
