@@ -92,6 +92,16 @@ var controls = []control{
 	{"a key's code from before all was ended", "auth/device.go", `d.codes.forget(ctx, userID)`, `error(nil)`, pages, `TestACodeFromBeforeOpensNothing`},
 	{"a panel's code from before all was ended", "handlers/settings.go", `, h.o.Handoffs.Forget(ctx, who),`, `,`, pages, `TestACodeFromBeforeOpensNothing`},
 
+	// Of hurry.
+	{"guesses at keys and sessions", "handlers/limits.go", `		h.limits.allow(strangers, askedFrom(c), now)
+`, ``, pages, `TestStrangersAreLimited`},
+	{"guesses at paths", "handlers/handlers.go", `, h.limitUnknown)`, `)`, pages, `TestStrangersAreLimited`},
+	{"a neighbour's guesses that shut somebody out", "handlers/limits.go", `counts && !h.limits.known(shown, now)`, `counts`, pages, `TestStrangersAreLimited`},
+	{"a share for each of a hundred keys", "handlers/limits.go", `b = userWide`, `b = unlimited`, pages, `TestManyKeysAreOnePerson`},
+	{"memory for each address that asks", "handlers/limits.go", `		l.makeRoom(now)
+`, ``, pages, `TestSoManyKeysAreRememberedAndNoMore`},
+	{"a share for each address of one subscriber", "handlers/limits.go", `Prefix(64)`, `Prefix(128)`, pages, `TestAddressesOfOneSubscriberAreOne`},
+
 	// Of frames.
 	{"a site that frames what it may not", "handlers/security.go", `"frame-ancestors " + ancestors,`, ``, pages, `TestOnlyThePanelMayBeFramed`},
 	{"a site off the list that frames the panel", "handlers/embed.go", `rules.ancestors = strings.Join(ancestors, " ")`, `rules.ancestors = "*"`, browsers, `TestNobodyElseFramesAnything`},

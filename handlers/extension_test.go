@@ -17,7 +17,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"skylift/auth"
 	"skylift/onedrive/transfer/natsd"
@@ -241,19 +240,6 @@ func TestAPIIsForBearersAndOneExtension(t *testing.T) {
 				t.Error("allows cookies to come along")
 			}
 		})
-	}
-}
-
-func TestDevicesAreLimitedEachByItself(t *testing.T) {
-	h := &Handler{limits: newLimiters(Limits{General: Limit{PerSecond: 1, Burst: 2}}), now: time.Now}
-	for range 2 {
-		h.limits.allow(general, "device a", h.now())
-	}
-	if _, ok := h.limits.allow(general, "device a", h.now()); ok {
-		t.Error("a device may ask more often than its limit")
-	}
-	if _, ok := h.limits.allow(general, "device b", h.now()); !ok {
-		t.Error("one device's hurry holds up another")
 	}
 }
 

@@ -130,7 +130,7 @@ func (h *Handler) newEcho() *echo.Echo {
 	e.HideBanner, e.HidePort = true, true
 	e.IPExtractor = ipExtractor(h.o.TrustedProxies)
 	e.HTTPErrorHandler = h.onError
-	e.Use(h.observe, h.recoverPanic, h.securityHeaders, cors)
+	e.Use(h.observe, h.recoverPanic, h.securityHeaders, cors, h.limitUnknown)
 	h.table = h.routes()
 	for _, r := range h.table {
 		serve := h.guard(r)(r.serve)

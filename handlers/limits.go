@@ -12,6 +12,8 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"golang.org/x/time/rate"
+
+	"skylift/auth"
 )
 
 // Limit is how often something may be asked for: so many a second, and so many at once.
@@ -20,13 +22,18 @@ type Limit struct {
 	Burst     int
 }
 
-// Limits are how often one user, or one address that is not signed in, may ask.
+// Limits are how often one session or device, or one address that is not signed in, may ask. A user
+// with all of theirs may ask userShare times as often.
 type Limits struct {
-	General Limit // everything; default 50 a second, 300 at once
-	SignIn  Limit // starting and ending a sign-in, exchanging codes; default 1 a second, 30 at once
+	General   Limit // everything; default 50 a second, 2,000 at once: a script saves a thousand addresses one by one
+	SignIn    Limit // starting and ending a sign-in, exchanging codes; default 4 a second, 120 at once: a class behind one address
+	Strangers Limit // for an address, what nobody good sends: wrong keys and cookies, unknown paths; default 10 a second, 300 at once
 
 	Body time.Duration // how long the body of a request may take to arrive; default a minute
 }
+
+// userShare is how many sessions and devices of one user may hurry at once.
+const userShare = 3
 
 // bucket is which of the limits counts for a route.
 type bucket int
@@ -35,75 +42,125 @@ const (
 	general bucket = iota
 	signIn
 	unlimited // health checks and files
+	userWide  // general, for a user with all sessions and devices
+	strangers
 )
 
 const (
-	bucketsKept = 10_000          // keys remembered before idle ones are dropped
+	bucketsKept = 20_000          // keys remembered, whoever asks
 	bucketIdle  = 5 * time.Minute // a key not seen for so long starts afresh
+	sweepEvery  = time.Second
 )
 
-// limiters counts requests by user, or by address for who is not signed in.
+// limiters counts requests by session and device, or by address for who is not signed in.
 type limiters struct {
 	limits map[bucket]Limit
 	body   time.Duration
 
-	mu   sync.Mutex
-	keys map[string]*limiter
+	mu    sync.Mutex
+	keys  map[string]*limiter
+	swept time.Time
 }
 
+// limiter is what is remembered of a key: its bucket, or that it was good.
 type limiter struct {
-	*rate.Limiter
+	rate *rate.Limiter
 	seen time.Time
 }
 
 func newLimiters(l Limits) *limiters {
 	if l.General == (Limit{}) {
-		l.General = Limit{50, 300}
+		l.General = Limit{50, 2000}
 	}
 	if l.SignIn == (Limit{}) {
-		l.SignIn = Limit{1, 30}
+		l.SignIn = Limit{4, 120}
+	}
+	if l.Strangers == (Limit{}) {
+		l.Strangers = Limit{10, 300}
 	}
 	if l.Body == 0 {
 		l.Body = time.Minute
 	}
+	all := Limit{userShare * l.General.PerSecond, userShare * l.General.Burst}
 	return &limiters{
 		body:   l.Body,
-		limits: map[bucket]Limit{general: l.General, signIn: l.SignIn},
+		limits: map[bucket]Limit{general: l.General, signIn: l.SignIn, userWide: all, strangers: l.Strangers},
 		keys:   map[string]*limiter{},
 	}
 }
 
 // allow takes one from the key's bucket, or says how long to wait.
 func (l *limiters) allow(b bucket, key string, now time.Time) (time.Duration, bool) {
+	return l.ask(b, key, now, func(r *rate.Limiter) bool { return r.AllowN(now, 1) })
+}
+
+// left is allow without taking one.
+func (l *limiters) left(b bucket, key string, now time.Time) (time.Duration, bool) {
+	return l.ask(b, key, now, func(r *rate.Limiter) bool { return r.TokensAt(now) >= 1 })
+}
+
+func (l *limiters) ask(b bucket, key string, now time.Time, may func(*rate.Limiter) bool) (time.Duration, bool) {
 	limit, ok := l.limits[b]
 	if !ok {
 		return 0, true
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	id := strconv.Itoa(int(b)) + " " + key
-	k := l.keys[id]
-	if k == nil {
-		l.sweep(now)
-		k = &limiter{Limiter: rate.NewLimiter(rate.Limit(limit.PerSecond), limit.Burst)}
-		l.keys[id] = k
+	k := l.keep(strconv.Itoa(int(b))+" "+key, now)
+	if k.rate == nil {
+		k.rate = rate.NewLimiter(rate.Limit(limit.PerSecond), limit.Burst)
 	}
-	k.seen = now
-	if k.AllowN(now, 1) {
+	if may(k.rate) {
 		return 0, true
 	}
 	return time.Duration(float64(time.Second) / limit.PerSecond), false
 }
 
-// sweep forgets keys that have been idle, once there are many.
-func (l *limiters) sweep(now time.Time) {
+// know remembers that a key or cookie was good; known tells it. mark is not the key itself.
+func (l *limiters) know(mark string, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.keep("known "+mark, now)
+}
+
+func (l *limiters) known(mark string, now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	k := l.keys["known "+mark]
+	return k != nil && now.Sub(k.seen) <= bucketIdle
+}
+
+// keep finds what is remembered of a key, or begins it.
+func (l *limiters) keep(id string, now time.Time) *limiter {
+	k := l.keys[id]
+	if k == nil {
+		l.makeRoom(now)
+		k = &limiter{}
+		l.keys[id] = k
+	}
+	k.seen = now
+	return k
+}
+
+// makeRoom forgets keys that have been idle, once there are many, and any one where that is not
+// enough: to be forgotten is to start afresh.
+func (l *limiters) makeRoom(now time.Time) {
 	if len(l.keys) < bucketsKept {
 		return
 	}
-	for id, k := range l.keys {
-		if now.Sub(k.seen) > bucketIdle {
-			delete(l.keys, id)
+	if now.Sub(l.swept) >= sweepEvery {
+		l.swept = now
+		for id, k := range l.keys {
+			if now.Sub(k.seen) > bucketIdle {
+				delete(l.keys, id)
+			}
 		}
+	}
+	for id := range l.keys {
+		if len(l.keys) < bucketsKept {
+			return
+		}
+		delete(l.keys, id)
 	}
 }
 
@@ -112,17 +169,81 @@ type rateError struct{ wait time.Duration }
 
 func (rateError) Error() string { return "handlers: too many requests" }
 
-// limitRate counts the request for its user, else for its address.
+// limitRate counts the request for its session or device and for its user, else for its address.
 func (h *Handler) limitRate(r route, next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		key := "ip " + addressGroup(c.RealIP())
+		b, key, now := r.bucket, askedFrom(c), h.now()
 		if u, ok := user(c); ok {
 			key = "user " + u.ID
+			if b == general { // each by itself: a script that hurries holds up no browser
+				if wait, ok := h.limits.allow(general, holder(c), now); !ok {
+					return rateError{wait}
+				}
+				b = userWide
+			}
 		}
-		if d, ok := device(c); ok { // each device by itself: a script that hurries holds up no browser
-			key = "device " + d.ID
+		if wait, ok := h.limits.allow(b, key, now); !ok {
+			return rateError{wait}
 		}
-		if wait, ok := h.limits.allow(r.bucket, key, h.now()); !ok {
+		return next(c)
+	}
+}
+
+// askedFrom is the address that asks, as a key.
+func askedFrom(c echo.Context) string { return "ip " + addressGroup(c.RealIP()) }
+
+// admit finds out who makes the request. To ask the store costs something: an address that has
+// shown too many wrong keys and cookies is refused before that, unless it shows one that was good a
+// while ago.
+func (h *Handler) admit(c echo.Context, r route) error {
+	shown, now := h.shown(c.Request(), r), h.now()
+	counts := shown != "" || r.access == signedIn || r.access == apiUser
+	if counts && !h.limits.known(shown, now) {
+		if wait, ok := h.limits.left(strangers, askedFrom(c), now); !ok {
+			return rateError{wait}
+		}
+	}
+	err := h.identify(c, r)
+	if _, ok := user(c); ok {
+		h.limits.know(shown, now)
+	} else if counts && (err == nil || errors.Is(err, errSignedOut)) {
+		h.limits.allow(strangers, askedFrom(c), now)
+	}
+	return err
+}
+
+// shown stands for the key or cookies by which a request to a route could be somebody's.
+func (h *Handler) shown(req *http.Request, r route) string {
+	key, ok := bearer(req)
+	switch {
+	case r.access == apiPublic:
+		return ""
+	case ok:
+		return auth.Mark(key)
+	case !h.cookiesCount(req, r):
+		return ""
+	}
+	if cookie, err := req.Cookie(h.o.Sessions.Name()); err == nil {
+		key = cookie.Value
+	}
+	if r.panel {
+		if cookie, err := req.Cookie(h.o.Panels.Name()); err == nil {
+			key += " " + cookie.Value
+		}
+	}
+	if key == "" {
+		return ""
+	}
+	return auth.Mark(key)
+}
+
+// limitUnknown counts requests for paths that are no route's.
+func (h *Handler) limitUnknown(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if c.Path() != "" {
+			return next(c)
+		}
+		if wait, ok := h.limits.allow(strangers, askedFrom(c), h.now()); !ok {
 			return rateError{wait}
 		}
 		return next(c)

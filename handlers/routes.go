@@ -77,8 +77,9 @@ func (h *Handler) guard(r route) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		next = limitBody(r, notFramed(r, next))
 		next = h.limitRate(r, next)
-		switch r.access {
-		case public, apiPublic:
+		switch {
+		case r.access == public && r.bucket == unlimited: // it is the same for everybody
+		case r.access == public || r.access == apiPublic:
 			next = h.withUser(r, next)
 		default:
 			next = h.needUser(r, h.undoLate(r, next))

@@ -16,7 +16,6 @@ var errSignedOut = errors.New("handlers: nobody is signed in")
 
 const (
 	userKey   = "user"
-	deviceKey = "device"
 	panelKey  = "panel"
 	holderKey = "holder"
 	routeKey  = "route"
@@ -51,16 +50,10 @@ func holder(c echo.Context) string {
 // holderOf is the name of a device as a holder.
 func holderOf(deviceID string) string { return "device " + deviceID }
 
-// device is the device whose key made the request, if one did.
-func device(c echo.Context) (auth.Device, bool) {
-	d, ok := c.Get(deviceKey).(auth.Device)
-	return d, ok
-}
-
 // needUser refuses who is not signed in.
 func (h *Handler) needUser(r route, next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		if err := h.identify(c, r); err != nil {
+		if err := h.admit(c, r); err != nil {
 			return err
 		}
 		if _, ok := user(c); !ok {
@@ -73,7 +66,7 @@ func (h *Handler) needUser(r route, next echo.HandlerFunc) echo.HandlerFunc {
 // withUser finds out who it is, if anybody.
 func (h *Handler) withUser(r route, next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		if err := h.identify(c, r); err != nil && r.access != apiPublic && !errors.Is(err, errSignedOut) {
+		if err := h.admit(c, r); err != nil && r.access != apiPublic && !errors.Is(err, errSignedOut) {
 			return err
 		}
 		return next(c)
@@ -90,9 +83,6 @@ func (h *Handler) identify(c echo.Context, r route) error {
 		c.Set(userKey, who.user)
 		c.Set(holderKey, who.holder)
 	}
-	if who.device != nil {
-		c.Set(deviceKey, *who.device)
-	}
 	c.Set(panelKey, who.panel)
 	return err
 }
@@ -100,9 +90,8 @@ func (h *Handler) identify(c echo.Context, r route) error {
 // caller is who makes a request, and by what they are known.
 type caller struct {
 	user   auth.User
-	device *auth.Device // its key made the request
-	panel  bool         // a panel's cookie or bearer did, which is good for less
-	holder string       // the session or device
+	panel  bool   // a panel's cookie or bearer did, which is good for less
+	holder string // the session or device
 }
 
 // callerOf finds out who makes a request to a route. The error is errSignedOut for a key that is
@@ -151,7 +140,7 @@ func (h *Handler) deviceCaller(ctx context.Context, key string) (caller, error) 
 	if errors.Is(err, auth.ErrNotFound) {
 		return caller{}, errSignedOut
 	}
-	return caller{user: u, device: &d, holder: holderOf(d.ID)}, err
+	return caller{user: u, holder: holderOf(d.ID)}, err
 }
 
 // bearerHolder is the name of a panel's bearer as a holder.

@@ -72,6 +72,7 @@ func (h *Handler) callback(c echo.Context) error {
 		return err
 	}
 	h.endStreams(c, endSignedIn) // of the session that this browser had before
+	h.limits.know(h.o.Sessions.Mark(r), h.now())
 	h.log.Info("signed in", "user", u.ID)
 	more, err := h.sharedFiles(r.Context(), u.ID, pending.Shared, auth.Grants(token, auth.SharedFiles))
 	if err != nil {

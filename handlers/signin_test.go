@@ -81,7 +81,8 @@ func TestSettingsAreKeptAndUsed(t *testing.T) {
 
 // Everything goes, also what comes by another tab and a script while it goes.
 func TestDeletingMyDataLeavesNothingBehind(t *testing.T) {
-	s := setup(t, func(o *handlers.Options) { o.Limits.General = handlers.Limit{PerSecond: 10_000, Burst: 10_000} })
+	quick := handlers.Limit{PerSecond: 10_000, Burst: 10_000}
+	s := setup(t, func(o *handlers.Options) { o.Limits.General, o.Limits.Strangers = quick, quick })
 	b, tab, script, other := s.signIn(robin), s.signIn(robin), s.browser(), s.signIn(kim)
 	script.key = b.makeKey()
 	me := script.get("/api/v1/me").want(200).json()
