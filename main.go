@@ -311,7 +311,7 @@ func (a *app) announce(out io.Writer) {
 // serve answers until ctx ends, then lets requests finish and transfers store where they are.
 func (a *app) serve(ctx context.Context, ln, metrics net.Listener) error {
 	g, ctx := errgroup.WithContext(ctx)
-	web := &http.Server{Handler: a.handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10}
+	web := newServer(a.handler())
 	web.RegisterOnShutdown(a.web.Drain)
 	a.listen(ctx, g, web, ln)
 	if metrics != nil {
@@ -320,6 +320,17 @@ func (a *app) serve(ctx context.Context, ln, metrics net.Listener) error {
 	g.Go(func() error { return a.work(ctx) })
 	g.Go(func() error { a.tend(ctx); return nil })
 	return g.Wait()
+}
+
+// answerTime is how long a client may take nothing of an answer.
+const answerTime = time.Minute
+
+// newServer serves h to the world: no client holds a connection by sending or taking nothing. How long a body
+// may take is the handlers' to say.
+func newServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler: handlers.HangUp(h, answerTime), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+	}
 }
 
 // work runs the transfers until ctx ends, and hands them over. A stop may come while it still waits for
@@ -395,7 +406,7 @@ func (a *app) listenMetrics() (net.Listener, error) {
 func (a *app) serveMetrics(ctx context.Context, g *errgroup.Group, ln net.Listener) {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{}))
-	a.listen(ctx, g, &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}, ln)
+	a.listen(ctx, g, &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, WriteTimeout: answerTime}, ln)
 }
 
 // handler is the pages and, in the demo, the stand-in beside them. No ServeMux: it would

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/cookiejar"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -450,6 +451,52 @@ func (c *caller) cookieAndKey(t *testing.T) (cookie, key string) {
 		t.Fatal(err)
 	}
 	return cookie, regexp.MustCompile(`skl_[A-Za-z0-9_-]{43}`).FindString(string(page))
+}
+
+// deadlines remembers the last deadline of an answer.
+type deadlines struct {
+	http.ResponseWriter
+	last time.Time
+}
+
+func (d *deadlines) SetWriteDeadline(t time.Time) error {
+	d.last = t
+	return nil
+}
+
+// A header that comes drop by drop holds no connection, an answer that nobody takes none either.
+func TestNoClientHoldsAConnection(t *testing.T) {
+	srv := newServer(http.NotFoundHandler())
+	if srv.ReadHeaderTimeout <= 0 || srv.ReadHeaderTimeout > 10*time.Second || srv.IdleTimeout <= 0 || srv.MaxHeaderBytes > 32<<10 {
+		t.Errorf("header %v, idle %v, %d bytes of header", srv.ReadHeaderTimeout, srv.IdleTimeout, srv.MaxHeaderBytes)
+	}
+	w := &deadlines{ResponseWriter: httptest.NewRecorder()}
+	srv.Handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+	if left := time.Until(w.last); left <= 0 || left > time.Minute {
+		t.Errorf("a client may take nothing of an answer for %v", left)
+	}
+	srv.ReadHeaderTimeout /= 100
+	ln, err := net.Listen("tcp", "localhost:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go srv.Serve(ln) // ends with Close
+	defer srv.Close()
+	conn, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	drops := time.NewTicker(srv.ReadHeaderTimeout / 4)
+	defer drops.Stop()
+	_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\nX: ")
+	for range 100 {
+		if _, err := io.WriteString(conn, "x"); err != nil {
+			return // hung up on
+		}
+		<-drops.C
+	}
+	t.Error("a header that never ends is still read")
 }
 
 func TestWhatIsLoggedStaysOnItsLine(t *testing.T) {

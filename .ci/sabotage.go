@@ -102,6 +102,10 @@ var controls = []control{
 `, ``, pages, `TestSoManyKeysAreRememberedAndNoMore`},
 	{"a share for each address of one subscriber", "handlers/limits.go", `Prefix(64)`, `Prefix(128)`, pages, `TestAddressesOfOneSubscriberAreOne`},
 
+	{"a client that takes nothing", "handlers/hangup.go", `_ = s.control.SetWriteDeadline(time.Now().Add(s.limit))`, ``, pages, `TestAClientThatTakesNothingIsHungUpOn`},
+	{"a client that takes nothing from the program", "main.go", `handlers.HangUp(h, answerTime)`, `h`, program, `TestNoClientHoldsAConnection`},
+	{"a header that drips", "main.go", `ReadHeaderTimeout: 10 * time.Second, IdleTimeout`, `IdleTimeout`, program, `TestNoClientHoldsAConnection`},
+
 	// Of frames.
 	{"a site that frames what it may not", "handlers/security.go", `"frame-ancestors " + ancestors,`, ``, pages, `TestOnlyThePanelMayBeFramed`},
 	{"a site off the list that frames the panel", "handlers/embed.go", `rules.ancestors = strings.Join(ancestors, " ")`, `rules.ancestors = "*"`, browsers, `TestNobodyElseFramesAnything`},
