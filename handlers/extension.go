@@ -86,9 +86,9 @@ func extensionPermissions() ([]views.Permission, error) {
 }
 
 // extensionZip serves GET /extension.zip: the extension's files with this server's address in
-// them. The same files and address make the same bytes.
+// them. The same files and address make the same bytes, which are made once.
 func (h *Handler) extensionZip(c echo.Context) error {
-	body, err := packExtension(h.publicURL())
+	body, err := h.extension()
 	if err != nil {
 		return err
 	}

@@ -27,6 +27,7 @@ import (
 // deviceSite is the web side with what devices need, over HTTP, and a person who is signed in.
 type deviceSite struct {
 	*httptest.Server
+	handler *Handler
 	devices *auth.Devices
 	cookie  *http.Cookie
 	user    auth.User
@@ -54,7 +55,7 @@ func newDeviceSite(t *testing.T) *deviceSite {
 	}
 	public := must(url.Parse("http://localhost:8080"))
 	h := New(Options{URL: public, Sessions: sessions, Users: users, Devices: devices, Log: slog.New(slog.DiscardHandler)})
-	s := &deviceSite{httptest.NewServer(h), devices, w.Result().Cookies()[0], u}
+	s := &deviceSite{httptest.NewServer(h), h, devices, w.Result().Cookies()[0], u}
 	s.Client().CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	t.Cleanup(s.Close)
 	return s
@@ -272,6 +273,19 @@ func TestExtensionZipKnowsItsServer(t *testing.T) {
 	again, _ := s.ask(t, http.MethodGet, "/extension.zip", "", "If-None-Match", res.Header.Get("ETag"))
 	if again.StatusCode != http.StatusNotModified {
 		t.Errorf("the same zip is sent again: %d", again.StatusCode)
+	}
+}
+
+// Strangers may ask for the zip; to compress it costs, so that is done once.
+func TestExtensionZipIsMadeOnce(t *testing.T) {
+	s := newDeviceSite(t)
+	s.ask(t, http.MethodGet, "/extension.zip", "")
+	first, second := must(s.handler.extension()), must(s.handler.extension())
+	if &first[0] != &second[0] {
+		t.Error("it is compressed for each who asks")
+	}
+	if _, body := s.ask(t, http.MethodGet, "/extension.zip", ""); body != string(first) {
+		t.Error("another zip is sent")
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -71,6 +72,8 @@ type Handler struct {
 	table    []route
 	draining chan struct{}
 	embed    embedRules
+
+	extension func() ([]byte, error) // the zip
 }
 
 // New builds the web side of the given parts.
@@ -85,6 +88,7 @@ func New(o Options) *Handler {
 	if h.ping == 0 {
 		h.ping = pingEvery
 	}
+	h.extension = sync.OnceValues(func() ([]byte, error) { return packExtension(h.publicURL()) })
 	h.limits = newLimiters(o.Limits)
 	h.embed = newEmbedRules(o.EmbedOrigins)
 	h.metrics = newMetrics(o.Metrics, h.streams)
