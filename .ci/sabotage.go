@@ -141,6 +141,7 @@ var controls = []control{
 	{"a click that was meant for another window", "static/js/button.js", `  save.disabled = true;
   setTimeout`, `  setTimeout`, browsers, `TestSaveButtonAgainstEvilPages`},
 	{"a page that opens the button's window as another", "static/js/button.js", `detail: { url, ...detail } }, origin)`, `detail: { url, ...detail } }, '*')`, browsers, `TestSaveButtonAgainstEvilPages`},
+	{"a page that is named as another", "static/js/button.js", `new URL(e.origin).host`, `new URL(origin).host`, browsers, `TestSaveButtonAgainstEvilPages`},
 	{"a window that says it is the button's", "static/embed.js", `e.origin !== server || `, ``, browsers, `TestSaveButtonAgainstEvilPages`},
 	{"another window of ours that says it is the button's", "static/embed.js", ` || e.source !== popup`, ``, browsers, `TestSaveButtonAgainstEvilPages`},
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"skylift/onedrive"
 	"skylift/onedrive/transfer"
 	"skylift/static"
 	"skylift/views"
@@ -35,15 +36,17 @@ func (h *Handler) embedScript(c echo.Context) error {
 // saveButton serves GET /save/button: the window in which a person confirms what another site's
 // save button offers. It saves nothing by itself, and keeps its opener to tell it what became of it.
 func (h *Handler) saveButton(c echo.Context) error {
-	b := views.Button{URL: c.QueryParam("url"), Name: cut(c.QueryParam("name"), 200)}
+	b := views.Button{URL: c.QueryParam("url")}
+	if name := cut(c.QueryParam("name"), 200); name != "" {
+		b.Name = onedrive.SafeName(name) // as it will be called: nothing in it turns the words around
+	}
 	if _, err := transfer.ParseSourceURL(b.URL); err != nil {
 		return err
 	}
 	b.Shown = hostOf(b.URL)
 	if origin := c.QueryParam("origin"); framingHost(origin) != "" {
-		b.Host = framingHost(origin)
 		scheme, _, _ := strings.Cut(origin, "://")
-		b.Origin = scheme + "://" + b.Host
+		b.Origin = scheme + "://" + framingHost(origin)
 	}
 	p := h.page(c, "Save to OneDrive?")
 	b.User = p.User

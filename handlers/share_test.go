@@ -154,8 +154,15 @@ func TestSaveButtonAsksFirst(t *testing.T) {
 	b := s.signIn(robin)
 	got := b.get(at("name", "Meadow.jpg", "origin", "https://shop.example")).want(200)
 	box := got.page().one("save-button")
-	if text(got.page().one("button-host")) != "shop.example" || attr(box, "data-origin") != "https://shop.example" || attr(box, "data-url") != picture {
+	if text(got.page().one("button-host")) != "The page that opened this window" || strings.Contains(text(box), "shop.example") {
+		t.Errorf("the window takes the asker's word for who asks: %q", text(box))
+	}
+	if attr(box, "data-origin") != "https://shop.example" || attr(box, "data-url") != picture {
 		t.Errorf("the window says %q", text(box))
+	}
+	turned := b.get(at("name", "photo\u202egpj.exe\u2066\u200f")).want(200).page()
+	if offer := text(turned.one("button-offer")); !strings.HasPrefix(offer, "photogpj.exe ") || attr(turned.one("save-button"), "data-name") != "photogpj.exe" {
+		t.Errorf("a name that turns around is shown as %q", offer)
 	}
 	if got.header("Cross-Origin-Opener-Policy") != "" {
 		t.Error("the window loses the page that opened it")

@@ -18,7 +18,9 @@
       on(event, detail);
     };
     const hear = (e) => {
-      if (e.origin !== server || e.source !== popup || e.data?.type !== 'skylift:button') return;
+      if (e.origin !== server || e.source !== popup) return;
+      if (e.data?.type === 'skylift:who') popup.postMessage({ type: 'skylift:here' }, server);
+      if (e.data?.type !== 'skylift:button') return;
       if (e.data.event === 'progress') on('progress', e.data.detail);
       else end(e.data.event, e.data.detail);
     };

@@ -5,8 +5,7 @@ type Button struct {
 	URL     string // whole
 	Shown   string // its host, for people
 	Name    string // what the site calls it, or ""
-	Origin  string // of the site, which is told what became of it; "" for nobody
-	Host    string // of the site, for people
+	Origin  string // of the site, by its own word; it is told what became of it, and named once it has answered. "" for nobody
 	User    *User  // nil: nobody is signed in
 	Login   string
 	Key     string

@@ -176,13 +176,17 @@ func TestSaveButtonAgainstEvilPages(t *testing.T) {
 	})
 	t.Run("a page that says it is another", func(t *testing.T) {
 		evil := openIn(t, browser, s.ca.Serve("evil.test", htmlPage(`<!doctype html><html lang="en"><title>Evil</title><h1>Evil</h1>`))+"/", nil)
-		eval[bool](evil, `(window.got = [], onmessage = (e) => got.push(e.data), document.querySelector('h1').onclick = () => open('`+address+`Evil.jpg'), true)`)
+		eval[bool](evil, `(window.got = [], onmessage = (e) => got.push(e.data), window.popups = [], document.querySelector('h1').onclick = () => popups.push(open('`+address+`Evil.jpg')), true)`)
 		evil.ClickCSS("h1")
 		window := waitTarget(t, browser, "page", s.origin+"/save/button")
 		window.Allow("target origin provided") // the browser says that it delivered nothing
+		eval[bool](evil, `(popups.forEach((p) => p.postMessage({ type: 'skylift:here' }, '*')), true)`)
 		eventually(t, "the button to take a click", func() bool { return eval[bool](window, `!document.querySelector('[data-form] button').disabled`) })
 		window.Click("button-save")
 		window.WaitText("button-say", "Saved: Evil.jpg")
+		if host := window.Text("button-host"); !strings.HasPrefix(host, "evil.test:") {
+			t.Errorf("the person is told that %s asks", host)
+		}
 		if n := eval[int](evil, `got.length`); n != 0 {
 			t.Errorf("it was told %d times", n)
 		}

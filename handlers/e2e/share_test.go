@@ -125,11 +125,13 @@ func TestSaveButtonOnAForeignPage(t *testing.T) {
 
 	outer.Click("save")
 	window := waitTarget(t, browser, "page", s.origin+"/save/button")
+	window.WaitText("button-host", "shop.test")
 	window.Click("button-sign-in")
 	microsoft := waitTarget(t, browser, "page", s.microsoft.URL+"/demo/")
 	microsoft.Allow(".")
 	microsoft.Click("account-" + robin)
 	window.WaitVisible("button-save")
+	window.WaitText("button-host", "shop.test")
 	window.Axe()
 	window.Shot("confirm")
 	if names := s.microsoft.Drive(robin).Names(""); strings.Contains(strings.Join(names, " "), "Alps") {

@@ -8,6 +8,14 @@
   const say = (text) => { part('say').textContent = text; };
   const tell = (event, detail = {}) => { if (origin) window.opener?.postMessage({ type: 'skylift:button', event, detail: { url, ...detail } }, origin); };
 
+  // The address of this window names a site by the asker's word. What is drawn is where the opener
+  // answers from.
+  addEventListener('message', (e) => {
+    if (e.source !== window.opener || e.data?.type !== 'skylift:here') return;
+    part('host').textContent = new URL(e.origin).host;
+  });
+  if (origin) window.opener?.postMessage({ type: 'skylift:who' }, origin);
+
   part('close').addEventListener('click', () => {
     if (!box.dataset.final) tell('cancel');
     window.close();
