@@ -34,6 +34,8 @@ const (
 	signIn   = "./auth"
 	moving   = "./onedrive/transfer"
 	program  = "."
+	graph    = "./onedrive"
+	saving   = "./onedrive/transfer"
 )
 
 var controls = []control{
@@ -86,6 +88,40 @@ var controls = []control{
 	{"an extension that sends our cookies and no origin", "handlers/session.go", ` || site == "none" && !visit`, ` || site == "none" && !visit && false`, pages, `TestCookiesCountForOurOwnPagesOnly`},
 	{"another site's script that sends our cookies to the API", "handlers/session.go", `(site == "" || site == "none" || site == "same-origin") && `, ``, pages, `TestCookiesCountForOurOwnPagesOnly`},
 	{"another site's script in a browser that tells its origin only", "handlers/session.go", ` && h.ownOrigin(req)`, ``, pages, `TestCookiesCountForOurOwnPagesOnly`},
+
+	{"a nonce of another sign-in", "auth/verify.go", `if nonce == "" || subtle.ConstantTimeCompare([]byte(token.Nonce), []byte(nonce)) != 1 {`, `if subtle.ConstantTimeCompare(nil, nil) != 1 {`, signIn, `TestForgedIDTokensAreRefused|TestMutatedClaims`},
+	{"another issuer", "auth/verify.go", `c.Issuer != issuerOf(p.config.LoginURL, c.TenantID)`, `c.Issuer == ""`, signIn, `TestForgedIDTokensAreRefused|TestMutatedClaims`},
+	{"a token for another app as well", "auth/verify.go", `len(token.Audience) != 1 || `, ``, signIn, `TestForgedIDTokensAreRefused|TestMutatedClaims`},
+	{"a return to another site", "auth/localpath.go", `	if len(s) > maxLocalPath`, `	if true {
+		return s
+	}
+	if len(s) > maxLocalPath`, signIn, `TestLocalPathCorpus`},
+	{"a return to another site, by the pages", "auth/localpath.go", `	if len(s) > maxLocalPath`, `	if true {
+		return s
+	}
+	if len(s) > maxLocalPath`, pages, `TestReturnAfterSignInStaysHere`},
+	{"tokens that are moved to another user", "auth/keyring.go", `return append(data, binding...)`, `return append(data, binding[:0]...)`, signIn, `TestStoredTokensOpenForNoOtherUser`},
+
+	// Of sources, and of Microsoft's answers.
+	{"a source that leads inside", "onedrive/transfer/guard.go", `if g.guardian.Safe(network, address, c) != nil {`, `if false {`, saving, `TestInsideIsNeverDialledByName|TestRebinding`},
+	{"a source that names the inside", "onedrive/transfer/guard.go", `if g.guardian.SafeAddr(addr) != nil {`, `if g.guardian.SafeAddr(addr) != nil && false {`, saving, `TestInsideIsNeverDialledLiterally`},
+	{"a redirect that leads inside", "onedrive/transfer/source.go", ` || s.guard.check(u) != nil {`, ` {`, saving, `TestInsideIsNeverReachedByRedirect`},
+	{"a redirect that leaves TLS", "onedrive/transfer/source.go", `via[len(via)-1].URL.Scheme == "https" && u.Scheme != "https" || `, ``, saving, `TestARedirectNeverLeavesTLS`},
+	{"a Referer that tells a signed address", "onedrive/transfer/source.go", `	req.Header.Del("Referer")
+`, ``, saving, `TestReferer`},
+	{"a stored upload address elsewhere", "onedrive/bare.go", ` || g.hosts.check(u) != nil`, ``, graph, `TestSecretURLsMayPointToMicrosoftOnly|TestALyingGraphGetsNobodyInside`},
+	{"an upload address elsewhere", "onedrive/hosts.go", `	if err := l.check(u); err != nil {
+		return "", err
+	}
+`, ``, graph, `TestSecretURLsMayPointToMicrosoftOnly|TestALyingGraphGetsNobodyInside`},
+	{"a known name that leads inside", "onedrive/hosts.go", `if guardian.Safe(network, address, c) != nil {`, `if guardian == nil {`, graph, `TestAKnownNameThatLeadsInsideIsNotDialled`},
+	{"an id that is a path", "onedrive/client.go", `id != "" && !validID(id)`, `id == "" && !validID(id)`, graph, `TestNoIDAndNoNameReachesAnotherPartOfGraph`},
+
+	// Of what a client says about itself.
+	{"an address that anybody claims", "handlers/limits.go", `return echo.ExtractIPDirect()`, `return echo.ExtractIPFromXFFHeader()`, pages, `TestForgedForwardingChangesNothing`},
+	{"an address that a client behind the proxy claims", "handlers/limits.go", `echo.TrustPrivateNet(false)`, `echo.TrustPrivateNet(true)`, pages, `TestForgedForwardingChangesNothing`},
+	{"a connection that falls back to http", "handlers/security.go", `header.Set("Strict-Transport-Security", "max-age=31536000; includeSubDomains")`, ``, pages, `TestHTTPSIsKept`},
+	{"a page's message to the extension", "static/extension/browser.js", `sender.id === api().runtime.id && `, ``, browsers, `TestExtensionHearsNoPage`},
 
 	// Of leaving.
 	{"a change that comes while all is deleted", "handlers/routes.go", `h.undoLate(r, next)`, `next`, pages, `TestDeletingMyDataLeavesNothingBehind`},
