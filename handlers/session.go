@@ -176,7 +176,7 @@ func (h *Handler) cookiesCount(req *http.Request, r route) bool {
 func (h *Handler) ownOrigin(req *http.Request) bool {
 	origin := req.Header.Get("Origin")
 	_, host, _ := strings.Cut(origin, "://")
-	return origin == "" || origin == h.publicURL() || host == req.Host
+	return origin == "" || origin == h.publicOrigin() || host == req.Host
 }
 
 // fromExtension reports whether a browser extension made the request, as its Origin tells.
