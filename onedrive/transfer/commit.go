@@ -27,6 +27,7 @@ const (
 	maxBatchBytes  = 4 << 20         // and their size: a record may hold the bytes of a small picture
 	maxApart       = 12              // writes that wait and go each by itself where that is quicker than a batch
 	pipelines      = 2               // batches on their way: one is prepared while the other is synced
+	enough         = 128             // writes that wait and are worth a second batch; fewer share the next sync of a server alone
 	publishTimeout = 3 * time.Second // a publish whose answer dies with a leader is tried again after this
 
 	hdrExpected  = "Nats-Expected-Last-Subject-Sequence"
@@ -212,7 +213,7 @@ func (c *committer) run() {
 			c.single = c.single[1:]
 		}
 		in := c.in
-		if len(c.flying) >= pipelines {
+		if len(c.flying) >= pipelines || c.apart > 0 && len(c.flying) > 0 && len(c.in) < enough {
 			in = nil
 		}
 		select {
