@@ -36,7 +36,7 @@ var failures = map[string]words{
 	"sourceNotAFile":     {422, "A web page came instead of the file.", "It was not saved: it is often a sign-in page or a notice.", "Copy the address of the file itself, or paste or drop the picture."},
 	"sourceChanged":      {422, "The file changed while it was being fetched.", "The half that had arrived was thrown away.", "Try again."},
 	"emptyFile":          {422, "The file is empty.", "Nothing was saved.", "Check the address."},
-	"sizeMismatch":       {422, "What arrived in OneDrive is not what was sent.", "The sizes differ, so it does not count as saved.", "Try again; look at the file in OneDrive first."},
+	"sizeMismatch":       {422, "The file did not arrive as large as it was said to be.", "So it does not count as saved.", "Try again. If it happens again, the site breaks off or says a wrong size; look whether OneDrive has a part of it."},
 	"hashMismatch":       {422, "What arrived in OneDrive is not what was sent.", "The check sums differ, so it does not count as saved.", "Try again; look at the file in OneDrive first."},
 	"timedOut":           {422, "It took too long.", "OneDrive gave no sign of life, so Skylift stopped waiting.", "Try again."},
 	"signInRequired":     {422, "Microsoft asks you to sign in again.", "", "Sign in, then try again."},
@@ -72,6 +72,7 @@ var requests = map[string]words{
 	"unauthenticated":    {401, "You are not signed in.", "Nothing was changed.", "Sign in, then try again."},
 	"notFound":           {404, "There is no such page.", "", "Perhaps the address was cut off, or the thing was removed."},
 	"methodNotAllowed":   {405, "This address cannot be used that way.", "Nothing was changed.", ""},
+	"otherAccount":       {409, "This page was another account's.", "Nothing was done: somebody else has signed in here since.", "Load the page again."},
 	"conflict":           {409, "It is too late for that: the transfer has moved on.", "Nothing was changed.", "Load the list again."},
 	"notUndoable":        {409, "This cannot be undone any more.", "The file was left as it is.", "Open it in OneDrive and remove it there."},
 	"crossSite":          {403, "Another site sent this.", "Skylift did not follow it.", "Open Skylift itself and do it there."},
@@ -364,7 +365,7 @@ func (h *Handler) onError(err error, c echo.Context) {
 	} else {
 		answer = h.errorPage(c, err)
 	}
-	if answer != nil {
+	if answer != nil && c.Request().Context().Err() == nil { // else nobody waits for it
 		h.log.Warn("error page", "route", c.Path(), "error", answer)
 	}
 }

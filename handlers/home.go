@@ -77,7 +77,7 @@ func (h *Handler) newForm(ctx context.Context, userID, chosen string) (views.Sav
 	if err != nil {
 		return views.SaveForm{}, err
 	}
-	f := views.SaveForm{Key: rand.Text(), Conflict: string(p.Conflict), Browse: "/folders"}
+	f := views.SaveForm{Key: rand.Text(), Who: whose(userID), Conflict: string(p.Conflict), Browse: "/folders"}
 	if chosen != "" {
 		h.addChosen(ctx, userID, &p, chosen)
 	}

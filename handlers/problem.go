@@ -79,11 +79,19 @@ func (h *Handler) errorPage(c echo.Context, err error) error {
 // signInFrom is where a page of htmx goes to sign in. The panel does it itself: Microsoft's pages
 // do not stand in a frame.
 func signInFrom(c echo.Context) string {
-	at, err := url.Parse(c.Request().Header.Get("HX-Current-URL"))
-	if err == nil && (at.Path == panelPath || strings.HasPrefix(at.Path, panelPath+"/")) {
-		return at.Path
+	if at := onPage(c); at == panelPath || strings.HasPrefix(at, panelPath+"/") {
+		return at
 	}
 	return loginURL("/")
+}
+
+// onPage is the path of the page whose htmx asks; "" when it does not say.
+func onPage(c echo.Context) string {
+	at, err := url.Parse(c.Request().Header.Get("HX-Current-URL"))
+	if err != nil {
+		return ""
+	}
+	return at.Path
 }
 
 // signInPage is shown instead of a page that needs somebody. What was asked for with GET is

@@ -278,8 +278,14 @@ func (h *Handler) ordered(c echo.Context, o order, form views.SaveForm, folder t
 		}
 		form.Lines = append(form.Lines, v)
 	}
-	if len(form.Lines) == 0 && !isHTMX(c) {
-		return c.Redirect(http.StatusSeeOther, formPage(form)+"?watch=1&folder="+url.QueryEscape(folderValue(folder.Ref())))
+	if list := formPage(form) + "?watch=1&folder=" + url.QueryEscape(folderValue(folder.Ref())); len(form.Lines) == 0 {
+		switch {
+		case !isHTMX(c):
+			return c.Redirect(http.StatusSeeOther, list)
+		case onPage(c) == "/save": // which has no list of its own
+			c.Response().Header().Set("HX-Redirect", list)
+			return c.NoContent(http.StatusOK)
+		}
 	}
 	if len(keep) > 0 {
 		form.Text, form.Name = o.text(keep), o.name

@@ -3,6 +3,8 @@ package handlers_test
 import (
 	"fmt"
 	"net/http"
+	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -284,4 +286,40 @@ func field(p *page, name string) string {
 	}
 	p.t.Fatalf("no field %q", name)
 	return ""
+}
+
+// The page of a bookmarklet or a share has no list: whoever saves there is led to it.
+func TestSavingFromTheSavePageLeadsToTheList(t *testing.T) {
+	s := setup(t)
+	b := s.signIn(robin)
+	head := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "HX-Request": {"true"}, "HX-Current-URL": {s.url + "/save?url=x"}}
+	if to := b.do("POST", "/transfers", "urls="+url.QueryEscape(s.sample("meadow.jpg")), head).want(200).header("HX-Redirect"); !strings.HasPrefix(to, "/?watch=1") {
+		t.Errorf("led to %q", to)
+	}
+	b.do("POST", "/transfers", "urls=nonsense", head).want(422)
+	head.Set("HX-Current-URL", s.url+"/")
+	if to := b.do("POST", "/transfers", "urls="+url.QueryEscape(s.sample("meadow.jpg"))+"&again=x", head).header("HX-Redirect"); to != "" {
+		t.Errorf("the main page led to %q", to)
+	}
+}
+
+// A form of a page that was another account's does nothing to whoever has signed in since.
+func TestAPageOfAnotherAccountActsForNobody(t *testing.T) {
+	s := setup(t)
+	b := s.signIn(robin)
+	who := regexp.MustCompile(`name="who" value="([^"]+)"`)
+	stale := func(page string) string { return who.FindStringSubmatch(b.get(page).want(200).body)[1] }
+	if home, settings := stale("/"), stale("/settings"); home != settings {
+		t.Errorf("the pages of one account say %s and %s", home, settings)
+	}
+	robins := stale("/")
+	b = s.signIn(kim)
+	b.form("/transfers", "who", robins, "urls", s.sample("meadow.jpg")).want(http.StatusConflict)
+	b.form("/settings", "who", robins, "conflict", "replace").want(http.StatusConflict)
+	b.form("/settings/sign-out-everywhere", "who", robins).want(http.StatusConflict)
+	b.form("/settings/delete", "who", robins, "confirm", "yes").want(http.StatusConflict)
+	if got := b.get("/api/v1/transfers").want(200).json()["value"]; len(got.([]any)) != 0 {
+		t.Errorf("it saved %v", got)
+	}
+	b.form("/transfers", "who", stale("/"), "urls", s.sample("meadow.jpg")).want(303)
 }

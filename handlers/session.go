@@ -59,8 +59,22 @@ func (h *Handler) needUser(r route, next echo.HandlerFunc) echo.HandlerFunc {
 		if _, ok := user(c); !ok {
 			return errSignedOut
 		}
+		if anothers(c) {
+			return bad("otherAccount")
+		}
 		return next(c)
 	}
+}
+
+// anothers reports a form of a page that was another account's: somebody else has signed in since, in
+// another tab of the same browser.
+func anothers(c echo.Context) bool {
+	r := c.Request()
+	if r.Method != http.MethodPost || !strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
+		return false
+	}
+	who := c.FormValue("who")
+	return who != "" && who != whose(owner(c))
 }
 
 // withUser finds out who it is, if anybody.

@@ -46,7 +46,7 @@ func (h *Handler) showSettings(c echo.Context, status int, s views.Settings) err
 	if p.Folder != nil {
 		s.Folder, s.HasFolder = folderView(*p.Folder), true
 	}
-	s.Conflict, s.Page = string(p.Conflict), h.absolute("/")
+	s.Who, s.Conflict, s.Page = whose(who), string(p.Conflict), h.absolute("/")
 	s.Bookmarklet = bookmarklet(h.absolute("/save"))
 	s.MicrosoftURL = "https://account.live.com/consent/Manage"
 	if u, _ := user(c); !u.Personal() {

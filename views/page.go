@@ -47,6 +47,7 @@ type Folder struct {
 // SaveForm is the form that starts transfers.
 type SaveForm struct {
 	Key       string // makes a form that is sent twice one order, not two
+	Who       string // stands for the account
 	Text      string // the lines that are (still) in the field
 	Name      string // name for a single address
 	Conflict  string
@@ -102,6 +103,7 @@ type Picker struct {
 
 // Settings is the settings page.
 type Settings struct {
+	Who          string // stands for the account
 	Page         string // address of this server, for the bookmarklet
 	Folder       Folder
 	HasFolder    bool

@@ -99,10 +99,13 @@
   const say = (text) => document.dispatchEvent(new CustomEvent('skylift:say', { detail: text }));
 
   /** The session has ended: what belongs to it goes, but for what was typed and not sent. */
-  function leave() {
+  function leave(text) {
+    rows.replaceChildren();
+    document.querySelector('details.who')?.remove();
     if (!document.getElementById('urls')?.value) location.reload();
-    else say('You are signed out. Press Save to sign in again: your lines are kept.');
+    else say(text);
   }
+  const out = 'You are signed out. Press Save to sign in again: your lines are kept.';
 
   let wait = 1000;
   /** Reads the stream for all tabs, and begins again by itself. */
@@ -116,12 +119,12 @@
       source.close();
       if (e.data !== 'signedOut') return;
       channel?.postMessage({ type: 'signedOut' });
-      leave();
+      leave(out);
     });
     source.addEventListener('error', async () => {
       if (source.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
       if (await signedOut()) {
-        say('You are signed out. Load the page again to sign in.');
+        leave('You are signed out, or somebody else has signed in here. Your lines are kept: load the page again.');
         return;
       }
       setTimeout(read, wait * (0.75 + Math.random() / 2));
@@ -149,7 +152,7 @@
   channel.onmessage = (e) => {
     const m = e.data;
     if (m.type === 'signedOut') {
-      leave();
+      leave(out);
     } else if (m.type === 'hello') {
       for (const r of recent) if (r.id > m.since) channel.postMessage(r);
     } else if (!m.id || m.id > last) {
