@@ -79,6 +79,15 @@ func TestBytesThatCannotBeTakenAreAProblem(t *testing.T) {
 	}
 }
 
+// What is announced as too large is refused before its bytes are sent.
+func TestATooLargeUploadIsRefusedAtOnce(t *testing.T) {
+	b := setup(t).signIn(robin)
+	got := b.json("POST", "/api/v1/transfers", map[string]any{"route": "upload", "name": "film.bin", "size": int64(11 << 30)}).want(400)
+	if got.code() != "sourceTooLarge" {
+		t.Errorf("%s", got.body)
+	}
+}
+
 // Without a Content-Length nobody knows what is meant, also when nothing comes.
 func TestBytesNeedALength(t *testing.T) {
 	s := setup(t)

@@ -148,6 +148,8 @@ func routeWords(t transfer.Transfer) (route, why string) {
 	switch {
 	case t.State == transfer.Completed:
 		return routeDone[t.Route], why
+	case t.State == transfer.Cancelled && t.Route == transfer.Native && t.Work.Monitor != "":
+		return "OneDrive had begun to fetch it, and may still finish", ""
 	case t.State.Final():
 		return routeTried[t.Route], why
 	}

@@ -68,9 +68,12 @@ func NewSaver(o SaverOptions) *Saver {
 	return &Saver{opt: o, bodies: newTurnstile(maxBodies)}
 }
 
-// Check says with a *RequestError why a valid request's address will never be fetched, as far as
-// the address itself tells.
+// Check says with a *RequestError why a valid request will never be fulfilled, as far as its address or
+// its size tells.
 func (s *Saver) Check(r Request) error {
+	if r.Route == Upload && r.Size != nil && *r.Size > s.opt.MaxBytes {
+		return &RequestError{"size", codeSourceTooLarge}
+	}
 	if r.Route == Upload || isDataURL(r.SourceURL) {
 		return nil
 	}

@@ -122,8 +122,10 @@
     if (web.length) return addLines(web);
     const inline = (await Promise.all(found.filter((s) => s.startsWith('data:')).map(fileOf))).filter(Boolean);
     const all = inline.length ? inline : files.filter((f) => f.size > 0);
-    if (all.length) return handAll(all);
-    say('There is no picture and no link in that.');
+    const empty = inline.length ? [] : files.filter((f) => f.size === 0);
+    if (empty.length) say(empty.map((f) => f.name).join(', ') + (empty.length > 1 ? ' are empty: not saved.' : ' is empty: not saved.'));
+    else if (!all.length) say('There is no picture and no link in that.');
+    if (all.length) await handAll(all);
   }
 
   document.addEventListener('paste', (e) => {
