@@ -70,12 +70,7 @@ func TestACommitThatTakesLong(t *testing.T) {
 				t.Run(fmt.Sprintf("%s %s %v", login, route, takes), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
 						sessions := 0
-						w := newWorldInABubble(t, func(r *http.Request) error {
-							if phaseOf(r) == fakegraph.PhaseSession {
-								sessions++
-							}
-							return nil
-						})
+						w := newWorldInABubble(t, countSessions(&sessions))
 						w.ms.SetConduct(login, func(c *fakegraph.Conduct) { c.CommitTakes = takes })
 						tr := w.send(t, login, route, "/large.bin", large)
 						w.savedOnce(t, tr, "large.bin", large)
@@ -214,12 +209,7 @@ func TestASessionThatIsOverlookedOnce(t *testing.T) {
 			t.Run(fmt.Sprintf("%s %s", route, phase), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					sessions := 0
-					w := newWorldInABubble(t, func(r *http.Request) error {
-						if phaseOf(r) == fakegraph.PhaseSession {
-							sessions++
-						}
-						return nil
-					}, func(o *SaverOptions, _ *SourceOptions) { o.Buffers = 2 << 20 })
+					w := newWorldInABubble(t, countSessions(&sessions), func(o *SaverOptions, _ *SourceOptions) { o.Buffers = 2 << 20 })
 					if phase == fakegraph.PhaseUploadStatus { // asked where a step goes on
 						w.ms.Faults().Add(fakegraph.Fault{Phase: fakegraph.PhaseFragmentMiddle, Nth: 2, Status: 503, Header: map[string]string{"Retry-After": "25"}})
 					}
@@ -232,5 +222,15 @@ func TestASessionThatIsOverlookedOnce(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// countSessions counts the upload sessions that are asked for.
+func countSessions(n *int) func(*http.Request) error {
+	return func(r *http.Request) error {
+		if phaseOf(r) == fakegraph.PhaseSession {
+			*n++
+		}
+		return nil
 	}
 }
