@@ -75,7 +75,7 @@ func (f *feed) subscribe(ctx context.Context) error {
 	f.seq, f.checked, f.checking = max(f.seq, last.seq), last.seq, false
 	f.mu.Unlock()
 	if s.opt.Replicas > 1 {
-		time.AfterFunc(firstCheck, func() { f.compare(context.WithoutCancel(ctx)) })
+		time.AfterFunc(firstCheck, func() { _ = f.compare(context.WithoutCancel(ctx)) })
 	}
 	return nil
 }
@@ -144,20 +144,23 @@ func (f *feed) mayHaveLost() (times int, sure bool) {
 	return times + dropped + int(f.hub.store.events.Stats().Reconnects), false
 }
 
+// errComparing: another comparison of the feed runs, or it is not open yet.
+var errComparing = errors.New("the feed is being compared")
+
 // compare reads what was stored since the last comparison, in case that messages were lost: one can
-// be although a later one came.
-func (f *feed) compare(ctx context.Context) {
+// be although a later one came. An error is of the records, or errComparing.
+func (f *feed) compare(ctx context.Context) error {
 	f.mu.Lock()
 	if f.checking {
 		f.mu.Unlock()
-		return
+		return errComparing
 	}
 	losses, sure := f.mayHaveLost()
 	if sure && losses == f.losses {
 		f.forget(f.checked)
 		f.checked = f.seq
 		f.mu.Unlock()
-		return
+		return nil
 	}
 	f.checking = true
 	from, upTo := f.checked, f.seq
@@ -179,6 +182,7 @@ func (f *feed) compare(ctx context.Context) {
 		f.checked, f.losses = upTo, losses
 		f.forget(from)
 	}
+	return err
 }
 
 // forget lets go of revisions up to seq: nothing older than those is still on its way. f.mu is held.

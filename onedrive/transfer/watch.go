@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"math"
 	"slices"
@@ -31,6 +32,7 @@ const (
 	hubQueue   = 1 << 15          // messages that wait for the hub
 	resync     = 30 * time.Second // events can be lost on the way: this often the hub compares with the records
 	firstCheck = 2 * time.Second  // a new subscription needs a moment to reach all servers of a cluster
+	recheck    = time.Second      // after a comparison that failed
 )
 
 // hub is the one watch of an instance: it feeds all streams of all people. On a cluster it lives on the
@@ -57,40 +59,77 @@ func newHub(ctx context.Context, s *Store) *hub {
 	return h
 }
 
-// catchUp compares all feeds after the connection was lost: at once, and again when the subscriptions
-// have reached all servers and the cluster has found a leader.
-func (h *hub) catchUp(ctx context.Context) {
-	for _, wait := range []time.Duration{0, firstCheck, 2 * firstCheck} {
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return
+// catchUp compares all feeds until that has succeeded after each of the waits.
+func (h *hub) catchUp(ctx context.Context, waits ...time.Duration) {
+	for _, wait := range waits {
+		for again := wait; ; again = recheck {
+			select {
+			case <-time.After(again):
+			case <-ctx.Done():
+				return
+			}
+			if h.compareAll(ctx) == nil {
+				break
+			}
 		}
-		h.compareAll(ctx)
 	}
 }
 
-func (h *hub) compareAll(ctx context.Context) {
+// compareAll ends with the first feed whose records do not answer: the others' would not either.
+func (h *hub) compareAll(ctx context.Context) error {
+	var busy error
 	for _, f := range h.all() {
-		f.compare(ctx)
+		err := f.compare(ctx)
+		switch {
+		case errors.Is(err, errComparing):
+			busy = err
+		case err != nil:
+			return err
+		}
 	}
+	return busy
 }
 
+// run ends with ctx. After a connection was lost it compares at once, and again when the subscriptions
+// have reached all servers and the cluster has found a leader. Records and messages come over
+// connections of their own, and a comparison that began before either was back would wait in vain.
 func (h *hub) run(ctx context.Context) {
 	defer close(h.ended)
 	tick := time.NewTicker(resync)
 	defer tick.Stop()
-	back := h.store.events.StatusChanged(nats.CONNECTED)
-	defer h.store.events.RemoveStatusListener(back)
+	events, records := h.store.events.StatusChanged(nats.CONNECTED), h.store.nc.StatusChanged(nats.CONNECTED)
+	defer h.store.events.RemoveStatusListener(events)
+	defer h.store.nc.RemoveStatusListener(records)
+	stop, done := context.CancelFunc(func() {}), make(chan struct{}) // of the newest catchUp
+	close(done)
+	begin := func(waits ...time.Duration) {
+		stop()
+		before, mine := done, make(chan struct{})
+		var c context.Context
+		c, stop = context.WithCancel(ctx)
+		h.tasks.Go(func() { // ends with c
+			defer close(mine)
+			<-before
+			h.catchUp(c, waits...)
+		})
+		done = mine
+	}
+	defer func() { stop() }()
 	for {
 		select {
 		case m := <-h.in:
 			h.take(m)
-		case <-back: // what was sent meanwhile is lost
-			h.tasks.Go(func() { h.catchUp(ctx) }) // ends with ctx
+		case <-events: // what was sent meanwhile is lost
+			begin(0, firstCheck, 2*firstCheck)
+		case <-records:
+			begin(0, firstCheck, 2*firstCheck)
 		case <-tick.C:
 			h.tidy()
-			h.tasks.Go(func() { h.compareAll(ctx) }) // ends with ctx
+			select {
+			case <-done:
+				begin(0)
+			default:
+			}
 		case <-ctx.Done():
 			return
 		}
@@ -183,7 +222,7 @@ func (h *hub) wrote(r record, seq uint64) {
 // miss makes all feeds look at the records: a write was stored whose turn to be told of has passed.
 func (h *hub) miss() {
 	h.missed.Add(1)
-	h.tasks.Go(func() { h.compareAll(h.store.ctx) }) // ends with the store
+	h.tasks.Go(func() { h.catchUp(h.store.ctx, 0) }) // ends with the store
 }
 
 // event is what streams show of t once it is stored; nil when nobody here follows its owner, or the
