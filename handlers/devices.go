@@ -21,8 +21,8 @@ const (
 	geckoID    = "extension@skylift"
 )
 
-// extensionRedirects are the only addresses that a one-time code is ever sent to: those that
-// browsers keep for our extension and hand to nobody else. They are compared whole.
+// extensionRedirects are those addresses that browsers keep for our extension and hand to nobody
+// else. A one-time code is sent to one of them or to connectedPath, and they are compared whole.
 var extensionRedirects = func() map[string]bool {
 	sum := sha1.Sum([]byte(geckoID)) // Firefox's way to make a host name of an id, no secret
 	gecko := hex.EncodeToString(sum[:])
@@ -33,8 +33,13 @@ var extensionRedirects = func() map[string]bool {
 	}
 }()
 
+// connectedPath is where the question ends in a tab, for browsers that show no sign-in window: the
+// extension was allowed to see the addresses of tabs at this server, and no other site can.
+const connectedPath = "/ext/connected"
+
 func (h *Handler) deviceRoutes() []route {
 	return []route{
+		{method: http.MethodGet, path: connectedPath, access: public, serve: h.connected},
 		{method: http.MethodGet, path: "/ext/connect", access: public, serve: h.connectPage, bucket: signIn},
 		{method: http.MethodPost, path: "/ext/connect", serve: h.connect, bucket: signIn},
 		{method: http.MethodPost, path: apiBase + "/devices/token", access: apiPublic, serve: h.deviceToken, bucket: signIn},
@@ -49,10 +54,10 @@ type connectRequest struct {
 var connectState = regexp.MustCompile(`^[A-Za-z0-9._~-]{16,200}$`)
 
 // parseConnect reads and judges a request. Nothing of a wrong one is followed or shown.
-func parseConnect(v url.Values) (connectRequest, error) {
+func (h *Handler) parseConnect(v url.Values) (connectRequest, error) {
 	r := connectRequest{v.Get("redirect_uri"), v.Get("state"), v.Get("code_challenge"), strings.TrimSpace(cut(v.Get("name"), 80))}
 	method := v.Get("code_challenge_method")
-	ok := extensionRedirects[r.redirect] && connectState.MatchString(r.state) &&
+	ok := (extensionRedirects[r.redirect] || r.redirect == h.publicOrigin()+connectedPath) && connectState.MatchString(r.state) &&
 		auth.ValidChallenge(r.challenge) && (method == "" || method == "S256")
 	if !ok {
 		return connectRequest{}, bad("connectInvalid")
@@ -69,7 +74,7 @@ func (r connectRequest) answer(outcome url.Values) string {
 // connectPage serves GET /ext/connect: asks whether this browser may save for the person. An
 // existing session alone must not be enough, since any page can open this address.
 func (h *Handler) connectPage(c echo.Context) error {
-	r, err := parseConnect(c.QueryParams())
+	r, err := h.parseConnect(c.QueryParams())
 	if err != nil {
 		return err
 	}
@@ -108,7 +113,7 @@ func (h *Handler) connect(c echo.Context) error {
 	if err != nil {
 		return bad("invalidRequest")
 	}
-	r, err := parseConnect(form)
+	r, err := h.parseConnect(form)
 	if err != nil {
 		return err
 	}
@@ -118,6 +123,14 @@ func (h *Handler) connect(c echo.Context) error {
 	}
 	allowRedirect(c, r.redirect)
 	return c.Redirect(http.StatusSeeOther, r.answer(url.Values{"code": {code}}))
+}
+
+// connected serves GET /ext/connected. What was decided stands behind a #, for the extension alone,
+// which closes the tab.
+func (h *Handler) connected(c echo.Context) error {
+	p := h.page(c, "Back to the extension")
+	p.Bare = true
+	return h.render(c, http.StatusOK, views.Connected(p))
 }
 
 // deviceToken serves POST /api/v1/devices/token: a one-time code and its verifier for a key.

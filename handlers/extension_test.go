@@ -109,14 +109,24 @@ func connectValues(change map[string]string) url.Values {
 }
 
 func TestConnectIsAskedAndAnsweredOnce(t *testing.T) {
+	t.Run("a window", func(t *testing.T) {
+		testConnect(t, goodRedirect, "form-action 'self' https://"+chromiumID+".chromiumapp.org;")
+	})
+	t.Run("a tab", func(t *testing.T) {
+		testConnect(t, "http://localhost:8080"+connectedPath, "form-action 'self' http://localhost:8080;")
+	})
+}
+
+func testConnect(t *testing.T, redirect, formAction string) {
 	s := newDeviceSite(t)
+	values := connectValues(map[string]string{"redirect_uri": redirect}).Encode()
 	cookie := s.cookie.Name + "=" + s.cookie.Value
 
-	res, _ := s.ask(t, http.MethodGet, "/ext/connect?"+connectValues(nil).Encode(), "")
+	res, _ := s.ask(t, http.MethodGet, "/ext/connect?"+values, "")
 	if to := res.Header.Get("Location"); res.StatusCode != http.StatusSeeOther || !strings.HasPrefix(to, "/auth/login?return=") {
 		t.Errorf("somebody who is not signed in got %d to %q, want the sign-in that comes back", res.StatusCode, to)
 	}
-	res, page := s.ask(t, http.MethodGet, "/ext/connect?"+connectValues(nil).Encode(), "", "Cookie", cookie)
+	res, page := s.ask(t, http.MethodGet, "/ext/connect?"+values, "", "Cookie", cookie)
 	if res.StatusCode != http.StatusOK || !strings.Contains(page, "Connect this browser?") || !strings.Contains(page, "robin@demo.example") {
 		t.Errorf("the consent page is %d\n%s", res.StatusCode, page)
 	}
@@ -124,14 +134,13 @@ func TestConnectIsAskedAndAnsweredOnce(t *testing.T) {
 		t.Errorf("looking at the consent page made devices: %v", list)
 	}
 	policy := res.Header.Get("Content-Security-Policy")
-	if !strings.Contains(policy, "form-action 'self' https://"+chromiumID+".chromiumapp.org;") || !strings.Contains(policy, "frame-ancestors 'none'") {
+	if !strings.Contains(policy, formAction) || !strings.Contains(policy, "frame-ancestors 'none'") {
 		t.Errorf("the policy of the consent page is %s", policy)
 	}
 
-	form := connectValues(nil).Encode()
-	res, _ = s.ask(t, http.MethodPost, "/ext/connect", form, "Cookie", cookie, "Content-Type", "application/x-www-form-urlencoded", "Sec-Fetch-Site", "same-origin")
+	res, _ = s.ask(t, http.MethodPost, "/ext/connect", values, "Cookie", cookie, "Content-Type", "application/x-www-form-urlencoded", "Sec-Fetch-Site", "same-origin")
 	to, _ := url.Parse(res.Header.Get("Location"))
-	if got := to.Scheme + "://" + to.Host + to.Path; res.StatusCode != http.StatusSeeOther || got != goodRedirect || to.RawQuery != "" {
+	if got := to.Scheme + "://" + to.Host + to.Path; res.StatusCode != http.StatusSeeOther || got != redirect || to.RawQuery != "" {
 		t.Fatalf("the answer is %d to %s", res.StatusCode, to)
 	}
 	answer, _ := url.ParseQuery(to.Fragment)
@@ -170,6 +179,9 @@ func TestConnectFollowsNoOtherAddress(t *testing.T) {
 		"a host that begins alike":  {"redirect_uri": "https://" + chromiumID + ".chromiumapp.org.evil.example/connect"},
 		"plain http":                {"redirect_uri": "http://" + chromiumID + ".chromiumapp.org/connect"},
 		"our own site":              {"redirect_uri": "/"},
+		"another page of ours":      {"redirect_uri": "http://localhost:8080/ext/connect"},
+		"the tab of another server": {"redirect_uri": "http://localhost:8081/ext/connected"},
+		"the tab's path alone":      {"redirect_uri": "/ext/connected"},
 		"a script":                  {"redirect_uri": "javascript:alert(1)"},
 		"nothing":                   {"redirect_uri": ""},
 		"no challenge":              {"code_challenge": ""},

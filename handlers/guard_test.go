@@ -14,7 +14,7 @@ import (
 var publicRoutes = map[string]bool{
 	"GET /": true, "GET /auth/login": true, "GET /auth/callback": true, "POST /auth/logout": true,
 	"GET /auth/signed-out": true, "GET /gallery": true, "GET /healthz": true, "GET /readyz": true,
-	"POST /csp-report": true, "GET /extension": true, "GET /extension.zip": true, "GET /.well-known/skylift": true,
+	"POST /csp-report": true, "GET /extension": true, "GET /ext/connected": true, "GET /extension.zip": true, "GET /.well-known/skylift": true,
 	"GET /panel/office": true, "GET /addin/manifest.xml": true, "GET /addin/manifest-outlook.xml": true, "GET /auth/office/done": true,
 	"GET /embed.js": true,
 	"GET /panel":    true, "GET /panel/cookies": true, "GET /panel/done": true, "POST /panel/sign-out": true, "GET /auth/panel/done": true,

@@ -52,6 +52,6 @@ func TestExtensionUnderAPolicy(t *testing.T) {
 	options.FullShot("options")
 	options.Front()
 	options.Click("connect")
-	e.Wait("page", "/ext/connect").Click("connect")
+	e.Consent(options).Click("connect")
 	options.WaitText("notices", "Connected to "+a.URL)
 }

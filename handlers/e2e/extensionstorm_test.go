@@ -63,7 +63,7 @@ func TestExtensionLosesNothing(t *testing.T) {
 	options.Shot("revoked")
 	options.Front()
 	options.Click("reconnect")
-	e.Wait("page", "/ext/connect").Click("connect")
+	e.Consent(options).Click("connect")
 	waitIdle(t, worker)
 	key = e.key(worker)
 	a.waitSaved(key, "/blue.png")

@@ -134,6 +134,25 @@ func (e *extension) Wait(kind, part string) *Page {
 	return attach(e.t, e.ctx, &Page{}, chromedp.WithTargetID(id))
 }
 
+// Consent is the page that asks whether the browser may connect. Chromium loses its window now and then,
+// mostly on a busy machine: then options offers a tab.
+func (e *extension) Consent(options *Page) *Page {
+	e.t.Helper()
+	eventually(e.t, "the page that asks for consent", func() bool {
+		for _, info := range e.targets() {
+			if info.Type == "page" && strings.Contains(info.URL, "/ext/connect?") {
+				return true
+			}
+		}
+		if eval[bool](options, `!!document.querySelector('[data-testid="in-tab"]')`) {
+			e.t.Log("the browser lost a window")
+			options.Click("in-tab")
+		}
+		return false
+	})
+	return e.Wait("page", "/ext/connect?")
+}
+
 // WaitClosed waits until no page's address contains part.
 func (e *extension) WaitClosed(part string) {
 	e.t.Helper()
@@ -180,7 +199,7 @@ func (e *extension) ConnectOn(options *Page, a *app) {
 	if e.display != nil {
 		e.allowPrompt()
 	}
-	consent := e.Wait("page", "/ext/connect")
+	consent := e.Consent(options)
 	consent.WaitText("account", "Demo")
 	consent.Shot("consent")
 	consent.Click("connect")

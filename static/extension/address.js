@@ -56,6 +56,7 @@ export const reasons = {
   notSkylift: 'A server answered, but it is not Skylift. Check the address.',
   broken: 'Skylift answered with an error of its own. Try again in a moment; its log says more.',
   moved: 'This server calls itself by another address. Use that one:',
-  cancelled: 'The sign-in window was closed before you pressed “Connect”. Nothing was changed.',
+  closed: 'The sign-in window was closed before you pressed “Connect”. Nothing was changed.',
+  cancelled: 'You chose “No”. Nothing was changed.',
   refused: 'The server did not accept the connection. Press Connect to try again.',
 }

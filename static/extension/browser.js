@@ -49,6 +49,23 @@ export const redirectURL = () => api().identity.getRedirectURL('connect')
 /** @param {string} address @returns {Promise<string>} where the sign-in window ended */
 export const authFlow = (address) => api().identity.launchWebAuthFlow({ url: address, interactive: true })
 
+/**
+ * The same in a tab, for a browser that shows no window; only at a site that we were allowed to see.
+ * @param {string} address @param {string} end without its # @returns {Promise<string>}
+ */
+export async function authTab(address, end) {
+  const { tabs } = api()
+  const here = await tabs.getCurrent()
+  const { id } = await tabs.create({ url: address, openerTabId: here?.id })
+  return new Promise((resolve, reject) => {
+    const moved = (tab, { url: at }) => { if (tab === id && at?.startsWith(`${end}#`)) finish(() => { resolve(at); void tabs.remove(id) }) }
+    const closed = (tab) => { if (tab === id) finish(() => reject(new Error('closed'))) }
+    const finish = (then) => { tabs.onUpdated.removeListener(moved); tabs.onRemoved.removeListener(closed); then() }
+    tabs.onUpdated.addListener(moved)
+    tabs.onRemoved.addListener(closed)
+  })
+}
+
 /** @param {string} pattern a host match pattern */
 export const hasSite = (pattern) => api().permissions.contains({ origins: [pattern] })
 /** Must be the first thing that a click handler does: browsers only ask during a gesture. */

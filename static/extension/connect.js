@@ -1,5 +1,5 @@
 /** Connecting this browser to a server: address, permission, consent page, key. */
-import { askSite, authFlow, browserName, redirectURL } from './browser.js'
+import { askSite, authFlow, authTab, browserName, redirectURL } from './browser.js'
 import { parseAddress, sitePattern } from './address.js'
 import { setServer } from './settings.js'
 
@@ -16,15 +16,16 @@ export class ConnectError extends Error {
  * Must be called directly by a click handler, because the browser asks for the permission.
  * @param {string} text the address as typed
  * @param {import('./types.js').Header[]} headers
+ * @param {boolean} inTab asks for consent in a tab instead of the browser's sign-in window
  * @returns {Promise<import('./types.js').Server>}
  */
-export async function connect(text, headers = []) {
+export async function connect(text, headers = [], inTab = false) {
   const parsed = parseAddress(text)
   if ('reason' in parsed) throw new ConnectError(parsed.reason, parsed.instead)
   const { address } = parsed
   if (!(await askSite(sitePattern(address)))) throw new ConnectError('denied')
   await check(address, headers)
-  const server = { address, headers, ...(await pair(address, headers)) }
+  const server = { address, headers, ...(await pair(address, headers, inTab)) }
   await setServer(server)
   return server
 }
@@ -47,16 +48,18 @@ export async function check(address, headers) {
   if (said.url && new URL(said.url).origin !== address) throw new ConnectError('moved', new URL(said.url).origin)
 }
 
-/** The consent page in a window, its one-time code for a key. @see RFC 7636 for the challenge */
-async function pair(address, headers) {
+/** The consent page, its one-time code for a key. @see RFC 7636 for the challenge */
+async function pair(address, headers, inTab) {
   const verifier = random()
   const state = random()
-  const query = new URLSearchParams({ redirect_uri: redirectURL(), state, code_challenge: await challenge(verifier), code_challenge_method: 'S256', name: await browserName() })
+  const redirect = inTab ? `${address}/ext/connected` : redirectURL()
+  const query = new URLSearchParams({ redirect_uri: redirect, state, code_challenge: await challenge(verifier), code_challenge_method: 'S256', name: await browserName() })
+  const page = `${address}/ext/connect?${query}`
   let end
   try {
-    end = await authFlow(`${address}/ext/connect?${query}`)
+    end = await (inTab ? authTab(page, redirect) : authFlow(page))
   } catch {
-    throw new ConnectError('cancelled')
+    throw new ConnectError('closed')
   }
   const answer = new URLSearchParams(new URL(end).hash.slice(1))
   if (answer.get('state') !== state) throw new ConnectError('refused')

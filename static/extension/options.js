@@ -43,24 +43,36 @@ async function drawSites(server) {
 
 const say = (tone, what, advice, ...more) => find('notices').replaceChildren(notice(tone, what, advice, ...more))
 
+const windowLost = 5_000 // ms; Chromium may load the window's page, never show it, and refuse any other window from then on
+let attempt = 0 // only the newest may say that it failed
+
 /** Not async before connect is called: the browser only asks for a permission during the click itself. */
-function pressConnect(text, headers) {
+function pressConnect(text, headers, inTab = false) {
   const { headers: extra, wrong } = settings.parseHeaders(headers)
   if (wrong.length) return say('bad', `This header cannot be sent: ${wrong[0]}`, 'Write “Name: value”. Headers that the browser or Skylift sets itself cannot be changed.')
-  find('connect').disabled = true
+  const mine = ++attempt
+  const instead = el('p', {}, el('button', { type: 'button', 'data-testid': 'in-tab', onclick: () => pressConnect(text, headers, true) }, 'Confirm in a tab'))
+  const offer = inTab ? undefined : setTimeout(() => say('', 'Connecting…', 'Confirm in the window that has opened. Is there none?', instead), windowLost)
+  hold(true)
   say('', 'Connecting…')
-  connect(text, [...preset.headers, ...extra]).then(done, failed).finally(() => { find('connect').disabled = false })
+  connect(text, [...preset.headers, ...extra], inTab)
+    .then(done, (error) => { if (mine === attempt) { hold(false); failed(error, instead) } })
+    .finally(() => clearTimeout(offer))
 }
 
+const hold = (on) => { find('connect').disabled = find('reconnect').disabled = on }
+
 async function done(server) {
+  attempt++
+  hold(false)
   say('', `Connected to ${server.address}.`, 'Right-click any picture to save it.')
   find('announce').textContent = 'Connected'
   await draw()
   await ext.tell({ do: 'connected' })
 }
 
-function failed(error) {
-  const advice = []
+function failed(error, instead) {
+  const advice = error.reason === 'closed' ? [instead] : []
   if (error.reason === 'proxy') find('more').open = true
   if (error.address) advice.push(el('p', {}, el('button', { type: 'button', 'data-testid': 'use-address', onclick: () => { find('address').value = error.address; pressConnect(error.address, find('headers').value) } }, `Use ${error.address}`)))
   const typed = find('address').value
