@@ -20,7 +20,7 @@ func TestAPISavesAURLAndSaysWhatBecameOfIt(t *testing.T) {
 		t.Errorf("Location = %q", location)
 	}
 	for _, key := range []string{"id", "state", "route", "sourceUrl", "pageUrl", "name", "folder", "conflictBehavior", "percentageComplete",
-		"bytesTransferred", "size", "reason", "error", "attempts", "item", "createdDateTime", "lastModifiedDateTime"} {
+		"bytesTransferred", "size", "reason", "error", "leftover", "attempts", "item", "createdDateTime", "lastModifiedDateTime"} {
 		if _, ok := made[key]; !ok {
 			t.Errorf("no %q in %v", key, made)
 		}

@@ -32,6 +32,7 @@ type transferJSON struct {
 	Error            *errorJSON      `json:"error"`
 	Attempts         int             `json:"attempts"`
 	Item             *itemJSON       `json:"item"`
+	Leftover         *string         `json:"leftover"` // of a cancelled one
 	Created          time.Time       `json:"createdDateTime"`
 	Modified         time.Time       `json:"lastModifiedDateTime"`
 }
@@ -63,7 +64,7 @@ func wire(t transfer.Transfer) transferJSON {
 		SourceURL: orNull(t.SourceURL), PageURL: orNull(t.PageURL), PageTitle: orNull(t.PageTitle), AltText: orNull(t.AltText),
 		Name: t.Name, Folder: folderJSON(t.Folder), ConflictBehavior: string(t.ConflictBehavior),
 		Percent: t.Percent, BytesTransferred: t.BytesTransferred, Size: t.Size,
-		Reason: orNull(string(t.Reason)), Attempts: t.Attempts, Created: t.Created.UTC(), Modified: t.Modified.UTC(),
+		Reason: orNull(string(t.Reason)), Leftover: orNull(string(t.Leftover)), Attempts: t.Attempts, Created: t.Created.UTC(), Modified: t.Modified.UTC(),
 	}
 	if t.Failure != nil {
 		w := failureWords(t.Failure.Code)

@@ -120,6 +120,11 @@ var (
 		transfer.Relay:  "This server was to carry it",
 		transfer.Upload: "Your browser was to hand it over",
 	}
+	leftoverText = map[transfer.Leftover]string{ // of a cancelled one
+		transfer.MayArrive: "OneDrive had begun to fetch it, and may still finish",
+		transfer.Recycled:  "The file is in OneDrive’s recycle bin",
+		transfer.Kept:      "OneDrive had fetched it before it could be stopped, and the file is there",
+	}
 	whyText = map[string]string{
 		"nativeOff":       "this server is set to carry everything",
 		"workAccount":     "OneDrive does not fetch for work accounts",
@@ -148,8 +153,8 @@ func routeWords(t transfer.Transfer) (route, why string) {
 	switch {
 	case t.State == transfer.Completed:
 		return routeDone[t.Route], why
-	case t.State == transfer.Cancelled && t.Route == transfer.Native && t.Work.Monitor != "":
-		return "OneDrive had begun to fetch it, and may still finish", ""
+	case t.Leftover != "":
+		return leftoverText[t.Leftover], ""
 	case t.State.Final():
 		return routeTried[t.Route], why
 	}

@@ -161,6 +161,13 @@ func TestTheRouteIsToldInItsTime(t *testing.T) {
 			t.Errorf("%s %s: %q; want %q", tt.state, tt.route, got, tt.want)
 		}
 	}
+	for left, want := range leftoverText {
+		for _, route := range []transfer.Route{transfer.Native, transfer.Relay, transfer.Upload} {
+			if got, why := routeWords(transfer.Transfer{State: transfer.Cancelled, Route: route, RouteReason: "workAccount", Leftover: left}); got != want || why != "" {
+				t.Errorf("%s of a %s: %q %q; want %q", left, route, got, why, want)
+			}
+		}
+	}
 }
 
 // What waits for a browser has no next try of its own: the time that is known is when it is given up.

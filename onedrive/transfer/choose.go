@@ -194,6 +194,7 @@ func (r *saving) claimName(ctx context.Context, wanted string, look bool) (strin
 			if t.ConflictBehavior == onedrive.Fail {
 				return "", onedrive.ErrNameExists
 			}
+			r.s.names.share(place, name)
 		}
 		if !look {
 			return name, nil

@@ -35,6 +35,7 @@ const (
 	hdrOperation = "KV-Operation"
 	hdrEnding    = "Skylift-Ending" // of a final record
 	hdrSame      = "Skylift-Same"   // of one that says what the one before it said
+	hdrBegun     = "Skylift-Begun"  // of a final or removed one that has left something to be cleaned up at OneDrive
 	hdrBatchID   = "Nats-Batch-Id"
 	hdrBatchSeq  = "Nats-Batch-Sequence"
 	hdrBatchEnd  = "Nats-Batch-Commit"
@@ -49,6 +50,7 @@ type record struct {
 	ending   ending
 	remove   bool   // a delete marker
 	same     bool   // says what the one before it said
+	begun    bool   // final or removed, but not settled
 	event    *Event // what streams here will show, if known
 }
 
@@ -392,7 +394,7 @@ func writeError(code int, description string) error {
 
 func (r record) message() *nats.Msg {
 	m := &nats.Msg{Subject: subjectPrefix + r.key, Header: make(nats.Header, 6), Data: r.value}
-	values := make([]string, 0, 4) // of all headers
+	values := make([]string, 0, 5) // of all headers
 	set := func(name, value string) {
 		values = append(values, value)
 		m.Header[name] = values[len(values)-1:]
@@ -408,6 +410,9 @@ func (r record) message() *nats.Msg {
 	}
 	if r.same {
 		set(hdrSame, "1")
+	}
+	if r.begun {
+		set(hdrBegun, "1")
 	}
 	if r.remove {
 		set(hdrOperation, "DEL")

@@ -10,13 +10,10 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-const (
-	abandonTimeout = 30 * time.Second // for cleaning up at OneDrive after a cancel
-	writeTries     = 16               // of a change that others may overtake
-)
+const writeTries = 16 // of a change that others may overtake
 
 // Cancel ends a transfer for good, also in the middle of a step; ErrNotPossible when it is final.
-// What OneDrive holds of it (an upload session) is deleted in the background.
+// What OneDrive has of it goes in the background: see Mover.Abandon.
 func (r *Runner) Cancel(ctx context.Context, owner, id string) (Transfer, error) {
 	n, err := r.hold(ctx, owner, id)
 	if n != nil {
@@ -36,7 +33,7 @@ func (r *Runner) Cancel(ctx context.Context, owner, id string) (Transfer, error)
 		if n != nil && n.t != nil {
 			t.Work = n.t.Work // may know more than the record
 		}
-		t.State, t.Reason, t.Due = Cancelled, "", time.Time{}
+		t.cancel(r.opt.Now())
 		switch err := r.store.put(ctx, &t); {
 		case errors.Is(err, ErrConflict):
 			continue
@@ -46,7 +43,6 @@ func (r *Runner) Cancel(ctx context.Context, owner, id string) (Transfer, error)
 		if n == nil {
 			r.store.tell(owner, id, &t)
 		}
-		r.abandon(t)
 		return t, nil
 	}
 	return Transfer{}, ErrConflict
@@ -102,28 +98,12 @@ func (r *Runner) release(n *run) {
 		if !n.unsaved {
 			n.t = nil
 		}
-		r.enqueue(n) // it finds its record gone, or goes on
+		r.enqueue(n) // it finds its record gone, cleans up, or goes on
 	}
 }
 
-// abandon cleans up after t in the background.
-func (r *Runner) abandon(t Transfer) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.stopping {
-		return
-	}
-	r.tasks.Go(func() { // ends with its timeout or with r.ctx
-		ctx, cancel := context.WithTimeout(r.ctx, abandonTimeout)
-		defer cancel()
-		if err := r.mover.Abandon(ctx, &t); err != nil {
-			r.opt.Log.Info("not cleaned up after a cancelled transfer", "transfer", t.ID, "error", err)
-		}
-	})
-}
-
-// Retry starts a failed or cancelled transfer anew, and lets a waiting one go on at once. ErrNotPossible
-// also when its bytes were in the record and have gone.
+// Retry starts a failed or cancelled transfer anew, and lets a waiting one go on at once. One that OneDrive
+// may still finish goes on with that. ErrNotPossible also when its bytes were in the record and have gone.
 func (r *Runner) Retry(ctx context.Context, owner, id string) (Transfer, error) {
 	for range writeTries {
 		t, err := r.store.load(ctx, owner, id)
@@ -216,12 +196,12 @@ func (r *Runner) changed(owner, id string) {
 // takeUp reads a transfer that is new here.
 func (r *Runner) takeUp(owner, id string) {
 	for r.ctx.Err() == nil {
-		t, err := r.store.load(r.ctx, owner, id)
+		t, err := r.store.begun(r.ctx, owner, id)
 		if errors.Is(err, ErrUnavailable) {
 			r.pause(time.Second)
 			continue
 		}
-		if err == nil && !t.State.Final() {
+		if err == nil && !t.settled() {
 			r.add(&t)
 		}
 		return

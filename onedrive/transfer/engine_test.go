@@ -133,11 +133,11 @@ func (m *microsoft) post(id string) {
 	m.files[id]++
 }
 
-func (m *microsoft) Abandon(_ context.Context, t *transfer.Transfer) error {
+func (m *microsoft) Abandon(_ context.Context, t *transfer.Transfer, _ func() error) (transfer.Next, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.abandoned[t.ID]++
-	return nil
+	return transfer.Next{}, nil
 }
 
 // memoryful is a Mover that counts what it was told of before the first step.

@@ -28,6 +28,7 @@ type stored struct {
 
 	ending  ending
 	deleted bool // a delete marker
+	begun   bool // final or deleted, but there is something to clean up at OneDrive
 	same    bool // says what the one before it said
 }
 
@@ -98,9 +99,13 @@ func readMsg(m *nats.Msg) stored {
 	s.at = header(m, "Nats-Time-Stamp")
 	s.ending = ending(header(m, hdrEnding))
 	s.same = header(m, hdrSame) != ""
+	s.begun = header(m, hdrBegun) != ""
 	s.deleted = header(m, hdrOperation) != "" || header(m, "Nats-Marker-Reason") != ""
 	return s
 }
+
+// unsettled reports whether somebody has to see to the transfer.
+func (m stored) unsettled() bool { return m.begun || !m.deleted && m.ending == "" }
 
 // header spares Header.Get's canonical form: NATS's headers are written as they are read.
 func header(m *nats.Msg, name string) string {

@@ -108,7 +108,9 @@ func (b *bench) Step(_ context.Context, t *transfer.Transfer, keep func() error,
 	return transfer.Next{}, nil
 }
 
-func (b *bench) Abandon(context.Context, *transfer.Transfer) error { return nil }
+func (b *bench) Abandon(context.Context, *transfer.Transfer, func() error) (transfer.Next, error) {
+	return transfer.Next{}, nil
+}
 
 // loop is the plain in-memory loop: a timer for each transfer, and nothing that lasts. Whoever follows
 // is shown the same as by the engine.

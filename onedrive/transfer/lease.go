@@ -264,7 +264,7 @@ func (l *leases) adopt(p int) {
 	for l.r.ctx.Err() == nil && l.owns(p) && !l.leaving[p].Load() {
 		var ms []stored
 		err := scan(l.r.ctx, l.r.store.nc, fmt.Sprintf("%s.%02d.>", kindTransfer, p), 1, func(m stored) {
-			if !m.deleted && m.ending == "" {
+			if m.unsettled() {
 				ms = append(ms, m)
 			}
 		})
@@ -292,7 +292,7 @@ func (l *leases) claim(owner, id string, m stored) {
 	}
 	for l.r.ctx.Err() == nil && l.owns(partition(owner)) {
 		if err == nil {
-			err = l.r.store.put(l.r.ctx, &t)
+			err = l.r.store.putAfter(l.r.ctx, t.State, &t)
 		}
 		switch {
 		case err == nil:
@@ -305,7 +305,7 @@ func (l *leases) claim(owner, id string, m stored) {
 		default:
 			l.r.pause(time.Second)
 		}
-		if t, err = l.r.store.load(l.r.ctx, owner, id); err == nil && t.State.Final() {
+		if t, err = l.r.store.begun(l.r.ctx, owner, id); err == nil && t.settled() {
 			return
 		}
 	}

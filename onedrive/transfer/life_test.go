@@ -60,7 +60,9 @@ func (m *script) Step(_ context.Context, t *transfer.Transfer, keep func() error
 	return transfer.Next{}, nil
 }
 
-func (m *script) Abandon(context.Context, *transfer.Transfer) error { return nil }
+func (m *script) Abandon(context.Context, *transfer.Transfer, func() error) (transfer.Next, error) {
+	return transfer.Next{}, nil
+}
 
 // TestLife draws what people and OneDrive may do to transfers, and holds the engine against a model.
 // Two thousand sequences: go test ./onedrive/transfer -run TestLife -rapid.checks 2000

@@ -231,6 +231,21 @@ func (n *names) refuse(folder onedrive.Ref, name, id string) {
 	}
 }
 
+// share notes that a transfer which replaces what is there uses a name that another has: from then on
+// nobody has it alone.
+func (n *names) share(folder onedrive.Ref, name string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.owner[nameKey(folder, name)] = "shared"
+}
+
+// alone reports whether the name is transfer id's and nobody else's.
+func (n *names) alone(folder onedrive.Ref, name, id string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.owner[nameKey(folder, name)] == id
+}
+
 // release gives all names of transfer id away.
 func (n *names) release(id string) {
 	n.mu.Lock()

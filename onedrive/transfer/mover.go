@@ -47,6 +47,8 @@ type Work struct {
 	Taker        string             `json:"taker,omitempty" cbor:"19,keyasint,omitempty"`        // the instance at which a request brings a client's bytes
 	Taken        time.Time          `json:"taken,omitzero" cbor:"20,keyasint,omitzero"`          // until then it is believed to
 	Inline       []byte             `json:"inline,omitempty" cbor:"21,keyasint,omitempty"`       // the bytes of a data: URL, at most MaxInline; gone once saved
+	LeaveBy      time.Time          `json:"leaveBy,omitzero" cbor:"27,keyasint,omitzero"`        // until then a cancelled transfer is cleaned up after; zero: nothing is left to do
+	Removed      bool               `json:"removed,omitempty" cbor:"28,keyasint,omitempty"`      // it is off the list, and only that is left
 	Spent        bool               `json:"spent,omitempty" cbor:"26,keyasint,omitempty"`        // those bytes went without being saved: there is nothing to begin anew with
 }
 
@@ -84,8 +86,10 @@ type Mover interface {
 	// Step returns soon after ctx ends.
 	Step(ctx context.Context, t *Transfer, keep func() error, progress func()) (Next, error)
 
-	// Abandon cleans up after a cancelled or removed transfer: the upload session is deleted.
-	Abandon(ctx context.Context, t *Transfer) error
+	// Abandon does the next piece of cleaning up after a cancelled transfer, which may be off the list by
+	// then, and says when to go on; Next{} is that nothing is left to do. keep is Step's: that it fails
+	// tells that the transfer has begun anew.
+	Abandon(ctx context.Context, t *Transfer, keep func() error) (Next, error)
 }
 
 // Recaller is a Mover that has to know what an earlier life or another instance has begun, such as

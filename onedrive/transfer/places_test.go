@@ -40,7 +40,9 @@ func (m *sender) Step(_ context.Context, t *transfer.Transfer, keep func() error
 	return transfer.Next{}, nil
 }
 
-func (m *sender) Abandon(context.Context, *transfer.Transfer) error { return nil }
+func (m *sender) Abandon(context.Context, *transfer.Transfer, func() error) (transfer.Next, error) {
+	return transfer.Next{}, nil
+}
 
 func (m *sender) stream() {
 	m.mu.Lock()
@@ -119,7 +121,9 @@ func (m *failing) Step(_ context.Context, t *transfer.Transfer, _ func() error, 
 	return transfer.Next{}, nil
 }
 
-func (m *failing) Abandon(context.Context, *transfer.Transfer) error { return nil }
+func (m *failing) Abandon(context.Context, *transfer.Transfer, func() error) (transfer.Next, error) {
+	return transfer.Next{}, nil
+}
 
 // A person may retry as soon as the failure is stored, before the runner has put the transfer away.
 func TestRetryInTheMomentOfFailing(t *testing.T) {
@@ -218,7 +222,9 @@ func (m *refused) Step(ctx context.Context, t *transfer.Transfer, _ func() error
 	return transfer.Next{Park: true}, nil
 }
 
-func (m *refused) Abandon(context.Context, *transfer.Transfer) error { return nil }
+func (m *refused) Abandon(context.Context, *transfer.Transfer, func() error) (transfer.Next, error) {
+	return transfer.Next{}, nil
+}
 
 // busy is a Mover whose account is throttled; the third step ends its transfer with that answer.
 type busy struct {
@@ -245,7 +251,9 @@ func (m *busy) Step(_ context.Context, t *transfer.Transfer, _ func() error, _ f
 	return transfer.Next{}, nil
 }
 
-func (m *busy) Abandon(context.Context, *transfer.Transfer) error { return nil }
+func (m *busy) Abandon(context.Context, *transfer.Transfer, func() error) (transfer.Next, error) {
+	return transfer.Next{}, nil
+}
 
 // The account's others go on when the time of a throttled answer is over, although whoever had it ended.
 func TestAThrottledStepThatEndsLetsTheOthersGoOn(t *testing.T) {

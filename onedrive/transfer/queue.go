@@ -158,11 +158,16 @@ func (r *Runner) account(owner string) *account {
 	return a
 }
 
-// add takes up a transfer that is not here yet.
-func (r *Runner) add(t *Transfer) {
+// recall tells a Recaller of t.
+func (r *Runner) recall(t *Transfer) {
 	if m, ok := r.mover.(Recaller); ok {
 		m.Recall(t)
 	}
+}
+
+// add takes up a transfer that is not here yet.
+func (r *Runner) add(t *Transfer) {
+	r.recall(t)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if p := partition(t.Owner); r.stopping || !r.owns(p) || r.leases != nil && r.leases.leaving[p].Load() {
@@ -186,7 +191,7 @@ func (r *Runner) add(t *Transfer) {
 	case n.waitsForSlot():
 		a.line(n)
 	default: // it is on its way already
-		if n.slot = t.Route == Native; n.slot {
+		if n.slot = t.Route == Native && !t.State.Final(); n.slot {
 			a.slots++
 		}
 		r.enqueue(n)
@@ -195,8 +200,11 @@ func (r *Runner) add(t *Transfer) {
 
 // waitsForSlot reports whether the next step would begin something at Microsoft.
 func (n *run) waitsForSlot() bool {
-	return n.t.Work.Phase == Choosing && n.t.Route != Upload && n.t.Route != Relay
+	return n.t.Work.Phase == Choosing && n.t.Route != Upload && n.t.Route != Relay && !n.t.State.Final()
 }
+
+// relays reports whether the next step streams.
+func (t *Transfer) relays() bool { return t.Route == Relay && !t.State.Final() }
 
 // line makes n wait for one of the account's slots. r.mu is held.
 func (a *account) line(n *run) {
@@ -245,7 +253,7 @@ func (r *Runner) enqueue(n *run) {
 
 func (r *Runner) queueUp(n *run) {
 	n.state, n.lane = ready, polls
-	if n.t != nil && n.t.Route == Relay {
+	if n.t != nil && n.t.relays() {
 		n.lane, n.host = streams, hostOf(n.t)
 	}
 	n.lighten()

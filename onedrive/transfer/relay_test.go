@@ -345,7 +345,7 @@ func TestCancelDeletesTheSession(t *testing.T) {
 	if u == "" {
 		t.Fatal("no session")
 	}
-	if err := w.saver.Abandon(t.Context(), tr); err != nil {
+	if _, err := w.saver.Abandon(t.Context(), tr, func() error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := w.ms.Client(t, kim).UploadStatus(t.Context(), u); !errors.Is(err, onedrive.ErrSessionGone) {

@@ -139,12 +139,12 @@ func (r *Runner) Start(ctx context.Context) error {
 // what it has read for 10 s.
 const letGo = 15 * time.Second
 
-// adopt takes up every transfer under filter that is not final, and tries again until it has read them all.
+// adopt takes up every transfer under filter that is not settled, and tries again until it has read them all.
 func (r *Runner) adopt(filter string) {
 	for r.ctx.Err() == nil {
 		n := 0
 		err := scan(r.ctx, r.store.nc, filter, 1, func(m stored) {
-			if !m.deleted && m.ending == "" {
+			if m.unsettled() {
 				n++
 				r.found(m)
 			}
@@ -272,7 +272,7 @@ func (r *Runner) heard(owner, id string, t *Transfer) {
 		r.store.ring(owner, id)
 		return
 	}
-	if t != nil && !t.State.Final() {
+	if t != nil && !t.settled() {
 		if c := t.clone(); !r.knows(owner, id) {
 			r.add(&c)
 			return

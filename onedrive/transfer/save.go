@@ -111,6 +111,9 @@ func (s *Saver) Step(ctx context.Context, t *Transfer, keep func() error, progre
 		return r.awaitBytes(ctx)
 	}
 	t.State, t.Reason, t.Due = InProgress, "", time.Time{}
+	if t.Work.UploadURL != "" && t.Work.Phase != Sending && t.Work.Phase != Verifying {
+		r.dropSession(ctx) // it was begun before the transfer was cancelled
+	}
 	if t.Work.FindFolder {
 		if next, over, err := r.findFolder(ctx); over || err != nil {
 			return next, err
@@ -134,8 +137,10 @@ func (s *Saver) Step(ctx context.Context, t *Transfer, keep func() error, progre
 // Recall keeps the name of what was sent, or may have been, from the other transfers: the look for
 // its file must not find theirs.
 func (s *Saver) Recall(t *Transfer) {
-	if t.Name != "" && !t.Work.PostedAt.IsZero() && !t.State.Final() {
-		s.names.reserve(t.place(), t.Name, t.ID)
+	if t.Name != "" && !t.Work.PostedAt.IsZero() && !t.settled() {
+		if !s.names.reserve(t.place(), t.Name, t.ID) {
+			s.names.share(t.place(), t.Name)
+		}
 	}
 }
 
@@ -152,32 +157,6 @@ func (r *saving) findFolder(ctx context.Context) (Next, bool, error) {
 	}
 	r.t.Folder, r.t.Work.FindFolder, r.t.Work.Errors = FolderOf(item), false, 0
 	return Next{}, false, nil
-}
-
-// Abandon cleans up after a cancelled or removed transfer. A native job cannot be called back;
-// what it has made by now goes to the bin.
-func (s *Saver) Abandon(ctx context.Context, t *Transfer) error {
-	defer s.forget(t)
-	if t.Work.UploadURL == "" && (t.Work.Phase != Polling && t.Work.Phase != Posting || t.Work.ETagBefore != "") {
-		return nil
-	}
-	client, err := s.opt.Client(ctx, t.Owner)
-	if err != nil {
-		return err
-	}
-	if t.Work.UploadURL != "" {
-		if err := client.CancelUpload(ctx, t.Work.UploadURL); err != nil {
-			return err
-		}
-		t.Work.UploadURL = ""
-		return nil
-	}
-	r := &saving{s: s, t: t, client: client}
-	item, found, err := r.lookForOurs(ctx, "")
-	if err != nil || !found {
-		return err
-	}
-	return ignoreGone(client.Delete(ctx, item.Ref(), item.ETag))
 }
 
 // Undo moves what a completed transfer saved to the bin, unless it was changed since

@@ -43,7 +43,7 @@ func (r *Runner) step(n *run) after {
 		return after{drop: true}
 	}
 	switch { // what was parked shows only now which way it goes
-	case n.t.Route == Relay && n.lane != streams:
+	case n.t.relays() && n.lane != streams:
 		return after{}
 	case n.waitsForSlot() && !n.slot:
 		return after{queue: true}
@@ -54,7 +54,7 @@ func (r *Runner) step(n *run) after {
 	next, err := r.call(ctx, n)
 	if r.over(ctx) && !errors.Is(err, ErrConflict) {
 		_ = r.save(n) // what it had reached; a conflict means that somebody else has it
-		return after{drop: n.t == nil || n.t.State.Final(), wait: progressEvery}
+		return after{drop: n.t == nil || n.t.settled(), wait: progressEvery}
 	}
 	if err != nil {
 		return r.failed(n, err)
@@ -89,14 +89,17 @@ func (r *Runner) over(ctx context.Context) bool { return context.Cause(ctx) != n
 // prepare makes n.t the stored truth.
 func (r *Runner) prepare(n *run) (time.Duration, error) {
 	if n.t == nil {
-		t, err := r.store.load(r.ctx, n.a.owner, n.id)
+		t, err := r.store.begun(r.ctx, n.a.owner, n.id)
 		if err != nil {
 			return time.Second, err
 		}
-		if t.State.Final() {
+		if t.settled() {
 			return 0, ErrNotFound
 		}
 		n.t, n.kept = &t, nil
+		if n.foreign {
+			r.recall(&t) // it may have been begun anew just when all was forgotten
+		}
 		if n.foreign && t.Work.Phase == Posting && r.opt.Instance != "" {
 			n.foreign = false
 			return r.opt.lease.foreign, ErrConflict
@@ -114,7 +117,7 @@ func (r *Runner) prepare(n *run) (time.Duration, error) {
 			}
 			return jitter(2 * time.Second), err
 		}
-		if n.t.State.Final() {
+		if n.t.settled() {
 			return 0, ErrNotFound
 		}
 	}
@@ -143,7 +146,20 @@ func (r *Runner) call(ctx context.Context, n *run) (next Next, err error) {
 			err = fmt.Errorf("panic in a step of %s", n.id)
 		}
 	}()
-	return r.mover.Step(ctx, n.t, func() error { return r.keep(n) }, func() { r.show(n) })
+	keep := func() error { return r.keep(n) }
+	if n.t.State.Final() {
+		return r.abandon(ctx, n, keep)
+	}
+	return r.mover.Step(ctx, n.t, keep, func() { r.show(n) })
+}
+
+// abandon does the next piece of cleaning up after n's transfer, which was cancelled.
+func (r *Runner) abandon(ctx context.Context, n *run, keep func() error) (Next, error) {
+	next, err := r.mover.Abandon(ctx, n.t, keep)
+	if err == nil && next == (Next{}) {
+		n.t.Work.LeaveBy = time.Time{}
+	}
+	return next, err
 }
 
 // keep stores n.t, durably before it returns, if this instance still owns it.
@@ -153,9 +169,9 @@ func (r *Runner) keep(n *run) error {
 	}
 	r.leave(n)
 	// The write outlives a cancelled step: a monitor URL that was given must not be forgotten.
-	err := r.store.put(context.Background(), n.t)
+	err := r.store.putAfter(context.Background(), n.kept.State, n.t)
 	if errors.Is(err, ErrConflict) && r.sameAgain(n) {
-		err = r.store.put(context.Background(), n.t)
+		err = r.store.putAfter(context.Background(), n.kept.State, n.t)
 	}
 	r.enter(n)
 	r.store.commit.pass("keep.after")
@@ -168,7 +184,7 @@ func (r *Runner) keep(n *run) error {
 // sameAgain reports whether the record is only sealed anew and says what it said: then n.t goes on from it.
 func (r *Runner) sameAgain(n *run) bool {
 	t, err := r.store.load(context.Background(), n.a.owner, n.id)
-	if err != nil || t.State.Final() || !t.Modified.Equal(n.kept.Modified) {
+	if err != nil || t.State != n.kept.State || !t.Modified.Equal(n.kept.Modified) {
 		return false
 	}
 	n.t.Revision = t.Revision
@@ -182,7 +198,7 @@ func (r *Runner) save(n *run) error {
 		return nil
 	case n.unsaved || differs(n.kept, n.t):
 		return r.keep(n)
-	case n.t.Percent != nil || n.t.BytesTransferred != nil:
+	case !n.t.State.Final() && (n.t.Percent != nil || n.t.BytesTransferred != nil):
 		r.show(n)
 	}
 	return nil
@@ -225,7 +241,11 @@ func (r *Runner) failed(n *run, err error) after {
 		}
 		return after{wait: jitter(min(time.Second<<(n.errs-1), time.Minute))}
 	}
-	n.t.State, n.t.Failure, n.t.Reason = Failed, &Failure{Code: codeInternal}, ""
+	if n.t.State.Final() {
+		n.t.Work.LeaveBy = time.Time{} // what is left stays as it is
+	} else {
+		n.t.State, n.t.Failure, n.t.Reason = Failed, &Failure{Code: codeInternal}, ""
+	}
 	if err := r.save(n); err != nil {
 		if errors.Is(err, ErrConflict) {
 			n.lose()
@@ -241,7 +261,7 @@ func (r *Runner) plan(n *run, next Next) after {
 	t := n.t
 	a := after{throttled: next.Throttled}
 	switch {
-	case t.State.Final():
+	case t.settled():
 		a.drop = true
 	case next.Park:
 		if a.park = true; t.Due.IsZero() && next.After > 0 {
@@ -273,8 +293,8 @@ func (r *Runner) settle(n *run, a after) {
 	}
 	again, was := n.again, n.lane
 	n.again = false
-	if n.t != nil && n.t.Route != Native && n.t.Route != "" {
-		acc.free(n) // the relay has limits of its own
+	if n.t != nil && (n.t.State.Final() || n.t.Route != Native && n.t.Route != "") {
+		acc.free(n) // the relay has limits of its own, and what was cancelled keeps nobody waiting
 	}
 	switch { // from here on n can be in another worker's hands
 	case n.state == held: // whoever holds it goes on

@@ -265,11 +265,20 @@ func (s *Store) load(ctx context.Context, owner, id string) (Transfer, error) {
 	if !validOwner(owner) || !validID(id) {
 		return Transfer{}, ErrNotFound
 	}
+	t, err := s.begun(ctx, owner, id)
+	if t.Work.Removed {
+		return Transfer{}, ErrNotFound
+	}
+	return t, err
+}
+
+// begun is load for whoever cleans up: it also gives a transfer that is off the list and has left something.
+func (s *Store) begun(ctx context.Context, owner, id string) (Transfer, error) {
 	m, err := lastOf(ctx, s.nc, transferKey(owner, id))
 	if err != nil {
 		return Transfer{}, err
 	}
-	if m.deleted {
+	if m.deleted && !m.begun {
 		return Transfer{}, ErrNotFound
 	}
 	return s.open(owner, m)
@@ -317,6 +326,14 @@ func (s *Store) put(ctx context.Context, t *Transfer) error {
 	return err
 }
 
+// putAfter is put for a transfer that had a state before: what has ended does not end again.
+func (s *Store) putAfter(ctx context.Context, had State, t *Transfer) error {
+	if had.Final() {
+		return s.store(ctx, t)
+	}
+	return s.put(ctx, t)
+}
+
 // store writes t over the record whose revision it has, and sets its new one.
 func (s *Store) store(ctx context.Context, t *Transfer) error {
 	was := t.Modified
@@ -334,12 +351,20 @@ func (s *Store) store(ctx context.Context, t *Transfer) error {
 	return nil
 }
 
-// record is t as it is stored over the revision expected. A final one goes when its time is over.
+// record is t as it is stored over the revision expected. A final one goes when its time is over; what is
+// off the list is a marker, which holds what is left to do.
 func (s *Store) record(t *Transfer, expected int64) (record, error) {
 	value, err := s.codec.encode(t)
 	r := record{key: transferKey(t.Owner, t.ID), value: value, expected: expected, ending: endingOf(t), event: s.hub.event(t)}
+	r.begun = t.State.Final() && !t.settled()
 	if r.ending != "" {
 		r.ttl = s.opt.Retention
+	}
+	if t.Work.Removed {
+		r.remove, r.same, r.ending, r.event, r.ttl = true, true, "", nil, markerTTL
+		if !r.begun {
+			r.value = nil
+		}
 	}
 	return r, err
 }
@@ -347,7 +372,8 @@ func (s *Store) record(t *Transfer, expected int64) (record, error) {
 // markerTTL is how long the mark of a removed transfer stays: long enough for a client that reconnects.
 const markerTTL = 24 * time.Hour
 
-// Delete takes a final transfer off the list. The file in OneDrive stays.
+// Delete takes a final transfer off the list. The file in OneDrive stays; what a cancelled one has left there
+// is cleaned up all the same.
 func (s *Store) Delete(ctx context.Context, owner, id string) error {
 	for range 4 {
 		t, err := s.Get(ctx, owner, id)
@@ -357,7 +383,13 @@ func (s *Store) Delete(ctx context.Context, owner, id string) error {
 		if !t.State.Final() {
 			return ErrNotPossible
 		}
-		_, err = s.commit.put(ctx, record{key: transferKey(owner, id), expected: int64(t.Revision), remove: true, ttl: markerTTL})
+		t.Work.Removed = true
+		r, err := s.record(&t, int64(t.Revision))
+		if err != nil {
+			return err
+		}
+		r.same = false
+		_, err = s.commit.put(ctx, r)
 		if !errors.Is(err, ErrConflict) {
 			return err
 		}

@@ -127,6 +127,7 @@ type Transfer struct {
 	BytesTransferred *int64   `json:"bytesTransferred,omitempty" cbor:"21,keyasint,omitempty"`
 	Size             *int64   `json:"size,omitempty" cbor:"22,keyasint,omitempty"` // bytes, nil when unknown
 	Item             *Item    `json:"item,omitempty" cbor:"23,keyasint,omitempty"`
+	Leftover         Leftover `json:"leftover,omitempty" cbor:"29,keyasint,omitempty"` // of a cancelled one
 
 	Created  time.Time `json:"created" cbor:"24,keyasint,omitzero"`
 	Started  time.Time `json:"started,omitzero" cbor:"28,keyasint,omitzero"` // when it was created or last begun anew; zero in older records
@@ -149,14 +150,17 @@ func (t *Transfer) spend() {
 
 // restart makes a final transfer begin anew.
 func (t *Transfer) restart(now time.Time) {
-	again := Work{Inline: t.Work.Inline, FindFolder: t.Work.FindFolder}
+	again := Work{Inline: t.Work.Inline, FindFolder: t.Work.FindFolder, UploadURL: t.Work.UploadURL} // its session is dropped first
 	t.State, t.Reason, t.Failure, t.Percent, t.BytesTransferred, t.Item = NotStarted, "", nil, nil, nil, nil
 	t.Due, t.Started, t.Modified = time.Time{}, now, now
 	t.Attempts++
-	t.Work = again
 	if t.Route != Upload {
 		t.Route, t.RouteReason = "", ""
 	}
+	if t.Leftover == MayArrive {
+		t.State, t.Route, again = InProgress, Native, t.Work.resumed(now)
+	}
+	t.Leftover, t.Work = "", again
 }
 
 // age is how long the transfer has been trying, since it was begun anew if it was.

@@ -51,7 +51,9 @@ func (m *relays) Step(ctx context.Context, t *transfer.Transfer, _ func() error,
 	return transfer.Next{}, nil
 }
 
-func (m *relays) Abandon(context.Context, *transfer.Transfer) error { return nil }
+func (m *relays) Abandon(context.Context, *transfer.Transfer, func() error) (transfer.Next, error) {
+	return transfer.Next{}, nil
+}
 
 func (m *relays) turns() []time.Duration {
 	m.mu.Lock()

@@ -51,7 +51,9 @@ func (m *brief) Step(_ context.Context, t *transfer.Transfer, keep func() error,
 	return transfer.Next{}, nil
 }
 
-func (m *brief) Abandon(context.Context, *transfer.Transfer) error { return nil }
+func (m *brief) Abandon(context.Context, *transfer.Transfer, func() error) (transfer.Next, error) {
+	return transfer.Next{}, nil
+}
 
 // cost is CPU and allocations since it was made.
 type cost struct {
