@@ -29,6 +29,8 @@ type scene struct {
 	onward func() // lets OneDrive go on
 	during func() // what happens while the transfer is being cancelled; may be nil
 	shared bool   // another transfer has used its name
+
+	instance string // of the runner
 }
 
 const (
@@ -60,7 +62,7 @@ func (s *scene) submit(b onedrive.ConflictBehavior) string {
 func (s *scene) start() {
 	s.Helper()
 	s.w.restart(s)
-	s.runner = NewRunner(s.store, s.w.saver, RunnerOptions{Now: s.w.now, Grace: time.Millisecond})
+	s.runner = NewRunner(s.store, s.w.saver, RunnerOptions{Instance: s.instance, Now: s.w.now, Grace: time.Millisecond}.ShortLease(time.Second))
 	if err := s.runner.Start(s.Context()); err != nil {
 		s.Fatal(err)
 	}
@@ -490,6 +492,37 @@ func TestDeletingAllEndsTheCleaningUp(t *testing.T) {
 		if _, gone := s.settled(); !gone {
 			t.Error("a record is left")
 		}
+	}
+}
+
+// TestACancelAtAnotherInstance reaches OneDrive's job, also when its monitor came at the same time.
+func TestACancelAtAnotherInstance(t *testing.T) {
+	for _, again := range []bool{false, true} {
+		s := newScene(t)
+		s.instance = "one"
+		other := NewRunner(s.store, s.w.saver, RunnerOptions{Instance: "two"}) // it owns nothing
+		post := s.order(fakegraph.Fault{Phase: fakegraph.PhaseNative, Action: fakegraph.Stall})
+		s.held()
+		s.id = s.submit(onedrive.Rename)
+		s.start()
+		<-post.Hit()
+		if _, err := other.Cancel(t.Context(), sceneOwner, s.id); err != nil {
+			t.Fatal(err)
+		}
+		want := 0
+		if again {
+			want = 1
+			if _, err := other.Retry(t.Context(), sceneOwner, s.id); err != nil {
+				t.Fatal(err)
+			}
+		}
+		post.Release()
+		s.eventually("the monitor is stored", func() bool {
+			tr, err := s.store.load(t.Context(), sceneOwner, s.id)
+			return err == nil && tr.Work.Monitor != ""
+		})
+		s.onward()
+		s.check(true, want)
 	}
 }
 

@@ -170,7 +170,7 @@ func (r *Runner) keep(n *run) error {
 	r.leave(n)
 	// The write outlives a cancelled step: a monitor URL that was given must not be forgotten.
 	err := r.store.putAfter(context.Background(), n.kept.State, n.t)
-	if errors.Is(err, ErrConflict) && r.sameAgain(n) {
+	if errors.Is(err, ErrConflict) && (r.sameAgain(n) || r.passOn(n)) {
 		err = r.store.putAfter(context.Background(), n.kept.State, n.t)
 	}
 	r.enter(n)
@@ -188,6 +188,19 @@ func (r *Runner) sameAgain(n *run) bool {
 		return false
 	}
 	n.t.Revision = t.Revision
+	return true
+}
+
+// passOn gives the monitor of a POST that was just answered to the record of a transfer that somebody has
+// cancelled, and perhaps begun anew, at another instance meanwhile: nobody else knows it.
+func (r *Runner) passOn(n *run) bool {
+	t, err := r.store.begun(context.Background(), n.a.owner, n.id)
+	if err != nil || t.settled() || n.t.Work.Monitor == "" || t.Work.Phase != Posting || !t.Work.PostedAt.Equal(n.t.Work.PostedAt) {
+		return false
+	}
+	*n.kept = t
+	t.Work.Monitor, t.Work.Phase = n.t.Work.Monitor, Polling
+	*n.t = t
 	return true
 }
 
