@@ -220,6 +220,12 @@ func TestRowsCanBeRetriedCancelledUndoneAndRemovedWithoutScripts(t *testing.T) {
 			t.Errorf("the file %s is still there", f.Path)
 		}
 	}
+	if got := b.get("/api/v1/transfers/" + good).json(); got["state"] != "cancelled" || got["leftover"] != "recycled" {
+		t.Errorf("undone: %v, %v", got["state"], got["leftover"])
+	}
+	if rows := b.get("/transfers").body; !strings.Contains(rows, "The file is in OneDrive’s recycle bin") {
+		t.Errorf("the row of an undone transfer does not say where the file is:\n%s", rows)
+	}
 	b.form("/transfers/" + good + "/undo").want(409)
 	b.form("/transfers/" + good + "/remove").want(303)
 	b.get("/api/v1/transfers/" + good).want(404)

@@ -116,10 +116,15 @@ func (h *Handler) undo(ctx context.Context, userID, id string) (transfer.Transfe
 	if t.State != transfer.Completed || t.Item == nil || h.now().Sub(t.Modified) > UndoFor {
 		return t, bad("conflict")
 	}
-	if err := h.o.Saver.Undo(ctx, t); err != nil && !errors.Is(err, onedrive.ErrNotFound) {
+	left := transfer.Recycled
+	err = h.o.Saver.Undo(ctx, t)
+	switch {
+	case errors.Is(err, onedrive.ErrNotFound):
+		left = "" // somebody took it away before
+	case err != nil:
 		return t, err
 	}
-	err = h.o.Store.Undone(ctx, &t)
+	err = h.o.Store.Undone(ctx, &t, left)
 	return t, err
 }
 
