@@ -423,21 +423,34 @@ func TestARetryKeepsTheFileThatIsLookedFor(t *testing.T) {
 	}
 }
 
-// TestARetryWhileTheFileIsBeingRemoved saves it once more.
+// TestARetryWhileTheFileIsBeingRemoved saves it once more, also where OneDrive shows it for a while yet, and
+// OneDrive does it again. A removal that fails leaves the file to the retry.
 func TestARetryWhileTheFileIsBeingRemoved(t *testing.T) {
-	if testing.Short() {
-		t.Skip("what is gone is looked for some seconds")
+	for _, tt := range []struct {
+		what      string
+		meanwhile func(*fakegraph.Conduct)
+		jobs      int
+	}{
+		{"at once", func(*fakegraph.Conduct) {}, 2},
+		{"seen late", func(c *fakegraph.Conduct) { c.Lag = time.Second }, 2},
+		{"in vain", func(c *fakegraph.Conduct) { c.Locked = "tabby.jpg" }, 1},
+	} {
+		s := newScene(t)
+		s.held()
+		s.at(Polling)
+		removal := s.order(fakegraph.Fault{Phase: fakegraph.PhaseDelete, Action: fakegraph.Stall})
+		s.cancel()
+		s.onward()
+		<-removal.Hit()
+		s.conduct(tt.meanwhile)
+		s.retry()
+		removal.Release()
+		tr, _ := s.settled()
+		s.w.check(s, &Transfer{SourceURL: tr.SourceURL, Owner: robin, State: tr.State, Item: tr.Item, Name: tr.Name}, "", tabby)
+		if n := s.w.ms.Counts()["postSourceUrl"]; tr.Route != Native || len(s.files()) != 1 || n != tt.jobs {
+			t.Errorf("%s: by %s (%s) with %d jobs, want %d; the drive holds %v", tt.what, tr.Route, tr.RouteReason, n, tt.jobs, s.files())
+		}
 	}
-	s := newScene(t)
-	s.held()
-	s.at(Polling)
-	removal := s.order(fakegraph.Fault{Phase: fakegraph.PhaseDelete, Action: fakegraph.Stall})
-	s.cancel()
-	s.onward()
-	<-removal.Hit()
-	s.retry()
-	removal.Release()
-	s.check(true, 1)
 }
 
 // TestADeletedTransferIsGoneAtOnce for people, although it is cleaned up after: streams are told once.

@@ -191,16 +191,24 @@ func (r *Runner) sameAgain(n *run) bool {
 	return true
 }
 
-// passOn gives the monitor of a POST that was just answered to the record of a transfer that somebody has
-// cancelled, and perhaps begun anew, at another instance meanwhile: nobody else knows it.
+// passOn puts what only this step knows into the record of a transfer that somebody has cancelled or begun
+// anew meanwhile, and makes n.t of it: the monitor of a POST that was just answered, or that the file is gone
+// with which it was to go on.
 func (r *Runner) passOn(n *run) bool {
 	t, err := r.store.begun(context.Background(), n.a.owner, n.id)
-	if err != nil || t.settled() || n.t.Work.Monitor == "" || t.Work.Phase != Posting || !t.Work.PostedAt.Equal(n.t.Work.PostedAt) {
+	if err != nil || t.settled() || !t.Work.PostedAt.Equal(n.t.Work.PostedAt) {
 		return false
 	}
-	*n.kept = t
-	t.Work.Monitor, t.Work.Phase = n.t.Work.Monitor, Polling
-	*n.t = t
+	was := t
+	switch {
+	case n.t.Leftover == Recycled && !t.State.Final():
+		t.State, t.Route, t.Work = NotStarted, "", t.fresh()
+	case n.t.Work.Monitor != "" && t.Work.Phase == Posting:
+		t.Work.Monitor, t.Work.Phase = n.t.Work.Monitor, Polling
+	default:
+		return false
+	}
+	*n.kept, *n.t = was, t
 	return true
 }
 

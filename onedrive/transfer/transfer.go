@@ -148,9 +148,14 @@ func (t *Transfer) spend() {
 	t.Work.Inline, t.Work.Spent = nil, t.Route != Upload // an upload's bytes are the client's
 }
 
+// fresh is the work of t from the start. A session that it has is dropped first.
+func (t *Transfer) fresh() Work {
+	return Work{Inline: t.Work.Inline, FindFolder: t.Work.FindFolder, UploadURL: t.Work.UploadURL}
+}
+
 // restart makes a final transfer begin anew.
 func (t *Transfer) restart(now time.Time) {
-	again := Work{Inline: t.Work.Inline, FindFolder: t.Work.FindFolder, UploadURL: t.Work.UploadURL} // its session is dropped first
+	again := t.fresh()
 	t.State, t.Reason, t.Failure, t.Percent, t.BytesTransferred, t.Item = NotStarted, "", nil, nil, nil, nil
 	t.Due, t.Started, t.Modified = time.Time{}, now, now
 	t.Attempts++
