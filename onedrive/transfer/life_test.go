@@ -35,6 +35,7 @@ func (m *script) Step(_ context.Context, t *transfer.Transfer, keep func() error
 	switch act {
 	case "post":
 		t.Route, t.Work.Phase, t.Work.PostedAt = transfer.Native, transfer.Polling, time.Now()
+		t.Work.Monitor = "https://monitor.example/job" // once tried again, it goes on with that
 		if err := keep(); err != nil {
 			return transfer.Next{}, err
 		}
@@ -60,8 +61,11 @@ func (m *script) Step(_ context.Context, t *transfer.Transfer, keep func() error
 	return transfer.Next{}, nil
 }
 
-func (m *script) Abandon(context.Context, *transfer.Transfer, func() error) (transfer.Next, error) {
-	return transfer.Next{}, nil
+func (m *script) Abandon(_ context.Context, t *transfer.Transfer, keep func() error) (transfer.Next, error) {
+	if t.Work.Looks++; t.Work.Looks%2 == 1 {
+		return transfer.Next{After: time.Millisecond}, nil
+	}
+	return transfer.Next{}, keep()
 }
 
 // TestLife draws what people and OneDrive may do to transfers, and holds the engine against a model.
