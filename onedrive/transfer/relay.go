@@ -127,7 +127,7 @@ func (r *saving) resume(ctx context.Context, res *resource, offset int64) (Next,
 // early is the error of a source that ended before its time.
 func early(err error) error {
 	if err == io.EOF {
-		return &SourceError{Code: codeSizeMismatch, Temporary: true}
+		return &SourceError{Code: codeSourceIncomplete, Temporary: true}
 	}
 	return err
 }

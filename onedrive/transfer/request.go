@@ -63,6 +63,7 @@ const (
 	codeSourceTooSlow      = "sourceTooSlow"
 	codeSourceTooLarge     = "sourceTooLarge"
 	codeSourceNotAFile     = "sourceNotAFile"
+	codeSourceIncomplete   = "sourceIncomplete" // it broke off
 	codeEmptyFile          = "emptyFile"
 	codeSizeMismatch       = "sizeMismatch"
 	codeTimedOut           = "timedOut"

@@ -52,7 +52,7 @@ var sourceKinds = []sourceKind{
 	{path: "/gone.jpg", code: codeSourceNotFound},
 	{path: "/private.jpg", code: codeSourceUnauthorized},
 	{path: "/broken.jpg", code: codeSourceUnavailable},
-	{path: "/short.jpg", code: codeSizeMismatch},
+	{path: "/short.jpg", code: codeSourceIncomplete},
 	{path: "/inside", code: codeSourceRefused},
 	{path: "/evil/slow.bin", code: codeSourceTooSlow},
 	{path: "/evil/stalled.bin", code: codeSourceTooSlow},

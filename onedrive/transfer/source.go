@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -207,7 +208,7 @@ func (s *Source) probe(ctx context.Context, f visit, want bool) (*resource, []by
 	}
 	head, err := io.ReadAll(io.LimitReader(res.Body, sniffBytes))
 	if err != nil && len(head) == 0 {
-		return nil, nil, broken(ctx, err)
+		return nil, nil, brokeOff(ctx)
 	}
 	return r, head, nil
 }
@@ -281,14 +282,11 @@ func refererFor(page string, u *url.URL) string {
 	return p.Scheme + "://" + p.Host + "/"
 }
 
-// broken is a request or a body that ended without an answer. What the guard refused looks like
+// broken is a request that ended without an answer. What the guard refused looks like
 // what nobody answered.
 func broken(ctx context.Context, err error) error {
-	if cause, ok := errors.AsType[*SourceError](context.Cause(ctx)); ok {
-		return cause
-	}
-	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
-		return ctx.Err()
+	if err := ended(ctx); err != nil {
+		return err
 	}
 	if errors.Is(err, errRedirect) {
 		return &SourceError{Code: codeSourceRefused}
@@ -299,10 +297,23 @@ func broken(ctx context.Context, err error) error {
 	if cert, ok := errors.AsType[*tls.CertificateVerificationError](err); ok && cert != nil {
 		return &SourceError{Code: codeSourceUnavailable}
 	}
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return &SourceError{Code: codeSizeMismatch, Temporary: true} // fewer bytes than announced
-	}
 	return &SourceError{Code: codeSourceUnavailable, Temporary: true}
+}
+
+// brokeOff is a body that ended before its time, in whatever way: it had begun, so somebody did answer.
+func brokeOff(ctx context.Context) error {
+	return cmp.Or(ended(ctx), error(&SourceError{Code: codeSourceIncomplete, Temporary: true}))
+}
+
+// ended is why a request was ended on our side; nil when it was not, or only for its time.
+func ended(ctx context.Context) error {
+	if cause, ok := errors.AsType[*SourceError](context.Cause(ctx)); ok {
+		return cause
+	}
+	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+		return ctx.Err()
+	}
+	return nil
 }
 
 // describe reads an answer's head, or says what is wrong with it.

@@ -56,10 +56,10 @@ func (b *sourceBody) Read(p []byte) (int, error) {
 		return n, err
 	}
 	if err != nil {
-		return n, broken(b.ctx, err)
+		return n, brokeOff(b.ctx)
 	}
 	if b.total > b.allowed {
-		return n, &SourceError{Code: codeTimedOut}
+		return n, &SourceError{Code: codeSourceTooSlow}
 	}
 	if b.waited >= b.opt.Window {
 		if b.arrived < int64(float64(b.opt.MinSpeed)*b.waited.Seconds()) {

@@ -103,7 +103,7 @@ func TestASourceThatBreaksOffIsNoFaultOfOurs(t *testing.T) {
 						})
 						tr := w.drive(t, w.ask(t, alex, Request{SourceURL: "/breaks.bin"}))
 						w.pass(2 * lingersFor) // until OneDrive has noticed the last one, too
-						fair := []string{codeSourceTooSlow, codeSourceUnavailable, codeSizeMismatch}
+						fair := []string{codeSourceTooSlow, codeSourceIncomplete}
 						if tr.State != Failed || !slices.Contains(fair, tr.Failure.Code) {
 							t.Errorf("%s %+v; want failed by one of %v", tr.State, tr.Failure, fair)
 						}
