@@ -155,6 +155,27 @@ func TestNativeAlwaysAndNever(t *testing.T) {
 	}
 }
 
+// SKYLIFT_MAX_BYTES bounds what this server carries, not what OneDrive fetches by itself.
+func TestTheLargestFileIsTheRelays(t *testing.T) {
+	for _, tt := range []struct {
+		login string
+		mode  string
+		code  string
+	}{{robin, "auto", ""}, {robin, "always", ""}, {robin, "never", codeSourceTooLarge}, {kim, "auto", codeSourceTooLarge}, {alex, "auto", codeSourceTooLarge}} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorldInABubble(t, nil, func(o *SaverOptions, src *SourceOptions) { o.Native, o.MaxBytes, src.MaxBytes = tt.mode, 1<<20, 1<<20 })
+			tr := w.drive(t, w.ask(t, tt.login, Request{SourceURL: "/large.bin"}))
+			if tt.code == "" {
+				if w.check(t, tr, "large.bin", large); tr.Route != Native {
+					t.Errorf("%s of %s: by %s (%s)", tt.mode, tt.login, tr.Route, tr.RouteReason)
+				}
+			} else if tr.State != Failed || tr.Failure.Code != tt.code {
+				t.Errorf("%s of %s: %s %+v; want %s", tt.mode, tt.login, tr.State, tr.Failure, tt.code)
+			}
+		})
+	}
+}
+
 // A byte that turns on its way to OneDrive is noticed by the hash, and the wrong file does not stay.
 func TestATurnedByteIsNoticed(t *testing.T) {
 	for _, path := range []string{"/tabby.jpg", "/large.bin"} {

@@ -32,7 +32,7 @@ const (
 type SourceOptions struct {
 	Allow     []string      // host:port pairs exempt from "public addresses only": SKYLIFT_ALLOW_SOURCES
 	Resolver  *net.Resolver // nil: the system's
-	MaxBytes  int64         // largest file; 0: 10 GiB
+	MaxBytes  int64         // largest file that is read; 0: 10 GiB
 	PerHost   int           // streams at once from one host; 0: 4
 	PerUser   int           // streams at once for one user; 0: 8
 	MinSpeed  int64         // bytes a second below which a source is too slow; 0: 8 KiB
@@ -167,6 +167,9 @@ func (s *Source) open(ctx context.Context, f visit) (*resource, error) {
 		return nil, err
 	}
 	r, err := s.describe(res, f)
+	if err == nil && r.size > s.opt.MaxBytes { // what is only asked for its size OneDrive may fetch by itself
+		err = &SourceError{Code: codeSourceTooLarge, Status: res.StatusCode}
+	}
 	if err != nil {
 		res.Body.Close()
 		stop()
@@ -339,9 +342,6 @@ func (s *Source) describe(res *http.Response, f visit) (*resource, error) {
 		return nil, statusError(res)
 	case res.StatusCode == http.StatusNoContent || res.StatusCode == http.StatusResetContent:
 		r.size = 0
-	}
-	if r.size > s.opt.MaxBytes {
-		return nil, &SourceError{Code: codeSourceTooLarge, Status: res.StatusCode}
 	}
 	return r, nil
 }
