@@ -106,6 +106,8 @@ var controls = []control{
 	{"a source that leads inside", "onedrive/transfer/guard.go", `if g.guardian.Safe(network, address, c) != nil {`, `if false {`, saving, `TestInsideIsNeverDialledByName|TestRebinding`},
 	{"a source that names the inside", "onedrive/transfer/guard.go", `if g.guardian.SafeAddr(addr) != nil {`, `if g.guardian.SafeAddr(addr) != nil && false {`, saving, `TestInsideIsNeverDialledLiterally`},
 	{"a redirect that leads inside", "onedrive/transfer/source.go", ` || s.guard.check(u) != nil {`, ` {`, saving, `TestInsideIsNeverReachedByRedirect`},
+	{"asking which names lead inside", "onedrive/transfer/source.go", `	return !ok || dns.IsNotFound && !dns.IsTemporary`, `	return ok && dns.IsNotFound && !dns.IsTemporary`, saving, `TestInsideIsNeverDialledByName`},
+	{"asking for the addresses beside the server", "onedrive/transfer/source.go", `	return !ok || dns.IsNotFound && !dns.IsTemporary`, `	return (!ok || dns.IsNotFound && !dns.IsTemporary) && !errors.Is(err, errNotPublic)`, saving, `TestNeighboursAreNotOutside`},
 	{"a redirect that leaves TLS", "onedrive/transfer/source.go", `via[len(via)-1].URL.Scheme == "https" && u.Scheme != "https" || `, ``, saving, `TestARedirectNeverLeavesTLS`},
 	{"a Referer that tells a signed address", "onedrive/transfer/source.go", `	req.Header.Del("Referer")
 `, ``, saving, `TestReferer`},

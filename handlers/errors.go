@@ -27,21 +27,24 @@ type words struct {
 
 // failures are the codes that a transfer can fail with: Graph's where Graph gave one, else ours.
 var failures = map[string]words{
-	"sourceRefused":      {422, "This address cannot be saved.", "Skylift only fetches public http and https addresses.", "Check the address; for a picture that only you can see, paste or drop the picture itself."},
-	"sourceNotFound":     {422, "There is nothing at this address.", "The site answered that the file does not exist.", "Check the address, or open it in the browser."},
-	"sourceUnauthorized": {422, "The site lets nobody in without signing in.", "Skylift never sends your passwords or cookies to other sites.", "Open it in your browser, then paste or drop the picture, or use the extension."},
-	"sourceUnavailable":  {422, "The site did not answer.", "Skylift tried several times.", "Try again later."},
-	"sourceTooSlow":      {422, "The site sends too slowly.", "Skylift stopped waiting for it.", "Try again later."},
-	"sourceTooLarge":     {422, "The file is larger than this server carries.", "Nothing was saved.", "Download it and upload it to OneDrive yourself."},
-	"sourceNotAFile":     {422, "A web page came instead of the file.", "It was not saved: it is often a sign-in page or a notice.", "Copy the address of the file itself, or paste or drop the picture."},
-	"sourceIncomplete":   {422, "The site broke off before all of the file had come.", "Skylift asked for the rest as often as made sense. Nothing was saved.", "Try again later. If it happens again, download the file in your browser and drop it here."},
-	"sourceChanged":      {422, "The file changed while it was being fetched.", "The half that had arrived was thrown away.", "Try again."},
-	"emptyFile":          {422, "The file is empty.", "Nothing was saved.", "Check the address."},
-	"sizeMismatch":       {422, "The file did not arrive as large as it was said to be.", "So it does not count as saved.", "Try again. If it happens again, look whether OneDrive has a part of it."},
-	"hashMismatch":       {422, "What arrived in OneDrive is not what was sent.", "The check sums differ, so it does not count as saved.", "Try again; look at the file in OneDrive first."},
-	"timedOut":           {422, "It took too long.", "OneDrive gave no sign of life, so Skylift stopped waiting.", "Try again."},
-	"signInRequired":     {422, "Microsoft asks you to sign in again.", "", "Sign in, then try again."},
-	"internal":           {500, "Something went wrong in Skylift.", "It has been noted.", "Try again."},
+	"sourceRefused":          {422, "This address cannot be saved.", "Skylift fetches from public http and https addresses only, also where a site leads on to, and never goes from https to http.", "Check the address; for a picture that only you can see, paste or drop the picture itself."},
+	"sourceUnreachable":      {422, "There is no server at this address.", "Skylift looked for the name and for a server behind it, and found nobody who answers the public.", "Check the address for a slip. If it opens in your browser, download the file there and drop it here."},
+	"sourceInsecure":         {422, "The site offers no safe connection.", "Its certificate or its encryption is not in order, so Skylift fetched nothing.", "Check the address. If you trust the site all the same, download the file in your browser and drop it here."},
+	"sourceTooManyRedirects": {422, "The site leads from one address to the next and never to a file.", "Skylift followed a few of them, then stopped.", "Open it in your browser and copy the address that it ends at, or download the file there and drop it here."},
+	"sourceNotFound":         {422, "There is nothing at this address.", "The site answered that the file does not exist.", "Check the address, or open it in the browser."},
+	"sourceUnauthorized":     {422, "The site does not let Skylift have this.", "Perhaps it wants a sign-in, and Skylift never sends your passwords or cookies to other sites.", "Open it in your browser, then paste or drop the picture, or use the extension."},
+	"sourceUnavailable":      {422, "The site did not answer, or not with the file.", "Skylift asked as often as made sense.", "Try again later. If it opens in your browser meanwhile, download the file there and drop it here."},
+	"sourceTooSlow":          {422, "The site sends too slowly.", "Skylift stopped waiting for it.", "Try again later."},
+	"sourceTooLarge":         {422, "The file is larger than this server carries.", "Nothing was saved.", "Download it and upload it to OneDrive yourself."},
+	"sourceNotAFile":         {422, "A web page came instead of the file.", "It was not saved: it is often a sign-in page or a notice.", "Copy the address of the file itself, or paste or drop the picture."},
+	"sourceIncomplete":       {422, "The site broke off before all of the file had come.", "Skylift asked for the rest as often as made sense. Nothing was saved.", "Try again later. If it happens again, download the file in your browser and drop it here."},
+	"sourceChanged":          {422, "The file changed while it was being fetched.", "The half that had arrived was thrown away.", "Try again."},
+	"emptyFile":              {422, "The file is empty.", "Nothing was saved.", "Check the address."},
+	"sizeMismatch":           {422, "The file did not arrive as large as it was said to be.", "So it does not count as saved.", "Try again. If it happens again, look whether OneDrive has a part of it."},
+	"hashMismatch":           {422, "What arrived in OneDrive is not what was sent.", "The check sums differ, so it does not count as saved.", "Try again; look at the file in OneDrive first."},
+	"timedOut":               {422, "It took too long.", "OneDrive gave no sign of life, so Skylift stopped waiting.", "Try again."},
+	"signInRequired":         {422, "Microsoft asks you to sign in again.", "", "Sign in, then try again."},
+	"internal":               {500, "Something went wrong in Skylift.", "It has been noted.", "Try again."},
 
 	"nameAlreadyExists":      {422, "A file of this name is there already.", "It was left as it is.", "Give another name, or choose to keep both or to replace."},
 	"quotaLimitReached":      {422, "Your OneDrive is full.", "Nothing was saved.", "Make room, then try again."},
@@ -62,7 +65,7 @@ var failures = map[string]words{
 	"generalException":       {422, "OneDrive had a fault.", "Skylift tried several times.", "Try again later."},
 	"unauthenticated":        {422, "Microsoft asks you to sign in again.", "", "Sign in, then try again."},
 	"sourceHotlinkRefused":   {422, "The site shows this picture on its own pages only.", "A stand-in picture came, which was not saved.", "Paste or drop the picture, or use the extension."},
-	"sourceTooManyRequests":  {422, "The site asks for a pause.", "Skylift tried several times.", "Try again later."},
+	"sourceTooManyRequests":  {422, "The site asks for a pause.", "Skylift waited and asked as often as made sense.", "Try again later."},
 }
 
 // requests are the codes of what is wrong with a request itself.

@@ -173,7 +173,7 @@ func waitingNotice(t transfer.Transfer, now time.Time) *views.Notice {
 	case transfer.OneDriveFull:
 		n.What, n.Do = "Your OneDrive is full.", "Make room, and it goes on by itself."
 	case transfer.Offline:
-		n.What = "No connection at the moment."
+		n.What = "OneDrive or the site does not answer at the moment, or asked for a pause."
 	case transfer.ClientBytes:
 		n.What, n.Do = "Waiting for the bytes from your browser.", "Keep the page open that sends them."
 	case transfer.Locked:

@@ -39,6 +39,17 @@ func TestWordsAreWhole(t *testing.T) {
 	}
 }
 
+// A person whose source failed learns what happened, what was done about it, and what they can do.
+func TestWhatIsWrongWithASourceIsToldInThreeParts(t *testing.T) {
+	for _, code := range []string{"sourceRefused", "sourceUnreachable", "sourceInsecure", "sourceTooManyRedirects", "sourceNotFound", "sourceUnauthorized",
+		"sourceTooManyRequests", "sourceUnavailable", "sourceTooSlow", "sourceTooLarge", "sourceNotAFile", "sourceHotlinkRefused", "sourceIncomplete",
+		"emptyFile", "sizeMismatch"} {
+		if w := failures[code]; w.status != 422 || w.what == "" || w.did == "" || w.do == "" {
+			t.Errorf("%s: %+v", code, w)
+		}
+	}
+}
+
 func TestWhoCanDoNothingButWaitIsToldHowLong(t *testing.T) {
 	for err, want := range map[error]time.Duration{
 		transfer.ErrTaken: time.Minute, transfer.ErrFull: 5 * time.Second, transfer.ErrUnavailable: 5 * time.Second, transfer.ErrBusy: 5 * time.Second,

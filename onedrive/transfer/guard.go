@@ -17,7 +17,7 @@ import (
 )
 
 // errNotPublic is a dial that the guard refused. It never leaves the package: people are told the
-// same as when nobody answers, so that nobody can map the network around the server.
+// same as when nobody is there, so that nobody can map the network around the server (see unreachable).
 var errNotPublic = errors.New("not a public address")
 
 // guard decides where sources may live: public addresses outside the networks that the server stands in,

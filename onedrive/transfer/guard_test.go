@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -120,6 +121,12 @@ func (d *dnsStub) reply(query []byte) []byte {
 	}
 	q := m.Questions[0]
 	m.Response, m.Authoritative, m.Additionals = true, true, nil
+	switch word, _, _ := strings.Cut(q.Name.String(), "."); word {
+	case "absent":
+		m.RCode = dnsmessage.RCodeNameError
+	case "faint": // the resolver cannot tell
+		m.RCode = dnsmessage.RCodeServerFailure
+	}
 	d.mu.Lock()
 	addrs := d.answer(strings.TrimSuffix(q.Name.String(), "."))
 	d.mu.Unlock()
@@ -200,13 +207,17 @@ func insideByName(name string) []netip.Addr {
 
 func TestInsideIsNeverDialledByName(t *testing.T) {
 	c := newCanary(t)
-	s := NewSource(SourceOptions{Resolver: newResolver(t, insideByName)})
+	const deaf = "127.0.0.1:2" // nobody listens there
+	s := NewSource(SourceOptions{Allow: []string{deaf}, Resolver: newResolver(t, insideByName)})
 	defer s.Close()
 	nobody := visitURL(t, s, "http://nobody.example:"+c.port+"/")
+	if refused := visitURL(t, s, "http://"+deaf+"/"); !reflect.DeepEqual(refused, nobody) || codeOf(nobody) != codeSourceUnreachable {
+		t.Errorf("where nobody listens: %+v; want the same as for a name without address: %+v", refused, nobody)
+	}
 	for i, a := range inside {
 		err := visitURL(t, s, fmt.Sprintf("http://n%d.example:%s/secret", i, c.port))
-		if err == nil || err.Error() != nobody.Error() {
-			t.Errorf("%s by name: %v; want the same as for a name without address: %v", a, err, nobody)
+		if !reflect.DeepEqual(err, nobody) {
+			t.Errorf("%s by name: %+v; want the same as for a name without address: %+v", a, err, nobody)
 		}
 		if c.hits.Load() > 0 {
 			t.Fatalf("%s was dialled", a)
@@ -248,10 +259,10 @@ func TestInsideIsNeverReachedByRedirect(t *testing.T) {
 			t.Errorf("%d at hop %d to %s: %v; want sourceRefused", status, hop, to, err)
 		}
 	}
-	for i := range inside { // what a name leads to is judged when it is dialled, and looks like no answer
+	for i := range inside { // what a name leads to is judged when it is dialled, and looks like nobody there
 		target, status = fmt.Sprintf("http://n%d.example:%s/", i, c.port), statuses[i%len(statuses)]
-		if err := visitURL(t, s, fmt.Sprintf("%s/%d", web.URL, i%maxRedirects+1)); codeOf(err) != codeSourceUnavailable {
-			t.Errorf("to %s: %v; want sourceUnavailable", inside[i], err)
+		if err := visitURL(t, s, fmt.Sprintf("%s/%d", web.URL, i%maxRedirects+1)); codeOf(err) != codeSourceUnreachable {
+			t.Errorf("to %s: %v; want sourceUnreachable", inside[i], err)
 		}
 	}
 	target = "http://127.0.0.1\\@public.example:" + c.port + "/" // no address for net/http either
@@ -259,7 +270,7 @@ func TestInsideIsNeverReachedByRedirect(t *testing.T) {
 		t.Errorf("to %s: %v", target, err)
 	}
 	target = "/9"
-	if err := visitURL(t, s, web.URL+"/9"); codeOf(err) != codeSourceUnavailable {
+	if err := visitURL(t, s, web.URL+"/9"); codeOf(err) != codeSourceTooManyRedirects {
 		t.Errorf("endless redirects: %v", err)
 	}
 }
@@ -417,7 +428,7 @@ func FuzzGuardedAddress(f *testing.F) {
 }
 
 // TestNeighboursAreNotOutside: what the server's own networks hold is not dialled, although its addresses
-// are public; nor are its own. It looks like no answer, so that nobody learns where the server stands.
+// are public; nor are its own. It looks like nobody there, so that nobody learns where the server stands.
 func TestNeighboursAreNotOutside(t *testing.T) {
 	var own []net.Addr
 	for _, a := range []string{"2e00:1:2:3::5/128", "2e00:9::1/48", "45.45.45.7/24", "10.1.2.3/8", "0.0.0.0/0", "::1/128"} {
@@ -445,6 +456,7 @@ func TestNeighboursAreNotOutside(t *testing.T) {
 	})
 	defer s.Close()
 	s.guard.near.read = func() ([]net.Addr, error) { return own, nil }
+	nobody := visitURL(t, s, "http://nobody.example/")
 	var dialled atomic.Int64
 	control := s.guard.guarded.Control
 	s.guard.guarded.Control = func(network, address string, c syscall.RawConn) error {
@@ -452,7 +464,7 @@ func TestNeighboursAreNotOutside(t *testing.T) {
 			return err
 		}
 		dialled.Add(1)
-		return errors.New("nothing leaves this test")
+		return syscall.ECONNREFUSED // nothing leaves this test
 	}
 	for address, near := range map[string]bool{
 		"2e00:1:2:3::5": true, "2e00:1:2:3:ffff::1": true, "2e00:9:0:ffff::1": true, "45.45.45.7": true, "45.45.45.200": true,
@@ -461,8 +473,8 @@ func TestNeighboursAreNotOutside(t *testing.T) {
 		name := strings.NewReplacer(".", "-", ":", "x").Replace(address) + ".example"
 		for how, asked := range map[string]string{"literally": literal(address, "80"), "by name": "http://" + name + "/", "by a redirect": web.URL + "/?to=" + address} {
 			dialled.Store(0)
-			if err := visitURL(t, s, asked); codeOf(err) != codeSourceUnavailable {
-				t.Errorf("%s %s: %v; want sourceUnavailable", address, how, err)
+			if err := visitURL(t, s, asked); !reflect.DeepEqual(err, nobody) {
+				t.Errorf("%s %s: %+v; want the same as for a name without address: %+v", address, how, err, nobody)
 			}
 			if got := dialled.Load() == 0; got != near {
 				t.Errorf("%s %s: not dialled: %v, want %v", address, how, got, near)

@@ -106,7 +106,7 @@ func meetHostile(t *testing.T) {
 	w := farWorld(t, p)
 	want := map[string]string{
 		"slow": codeSourceTooSlow, "stalled": codeSourceTooSlow, "endless": codeSourceTooLarge, "headers": codeSourceUnavailable,
-		"huge": codeSourceTooLarge, "round": codeSourceUnavailable, "short": codeSourceIncomplete, "silent": codeSourceUnavailable,
+		"huge": codeSourceTooLarge, "round": codeSourceTooManyRedirects, "short": codeSourceIncomplete, "silent": codeSourceUnavailable,
 	}
 	kinds := []string{"slow", "stalled", "silent", "endless", "headers", "huge", "round", "short"}
 	before := resident()

@@ -157,8 +157,11 @@ func (r *saving) begin(ctx context.Context, u *url.URL, res *resource) (Next, er
 	}
 	head := buf[:min(len(buf), sniffBytes)]
 	k := sniff(head, res.contentType)
-	if k.page() && !pageWanted(t, res.disposition, u) || standIn(u, res, k, head) {
+	if k.page() && !pageWanted(t, res.disposition, u) {
 		return r.fail(ctx, codeSourceNotAFile, k.mime)
+	}
+	if standIn(u, res, k, head) {
+		return r.fail(ctx, codeSourceHotlinkRefused, k.mime)
 	}
 	if !t.NameGiven && t.Work.PostedAt.IsZero() {
 		t.Work.Wanted = nameOf(t, u, res, k)

@@ -56,21 +56,26 @@ func (e *RequestError) Error() string { return "transfer: " + e.Field + ": " + e
 
 // The codes of the API that a transfer can fail with when Graph gave none itself.
 const (
-	codeSourceRefused      = "sourceRefused"
-	codeSourceNotFound     = "sourceNotFound"
-	codeSourceUnauthorized = "sourceUnauthorized"
-	codeSourceUnavailable  = "sourceUnavailable"
-	codeSourceTooSlow      = "sourceTooSlow"
-	codeSourceTooLarge     = "sourceTooLarge"
-	codeSourceNotAFile     = "sourceNotAFile"
-	codeSourceIncomplete   = "sourceIncomplete" // it broke off
-	codeEmptyFile          = "emptyFile"
-	codeSizeMismatch       = "sizeMismatch"
-	codeTimedOut           = "timedOut"
-	codeSignInRequired     = "signInRequired"
-	codeInvalidRequest     = "invalidRequest"
-	codeInternal           = "internal"
-	codeOneDriveFault      = "generalException" // Graph's own word for what it has no word for
+	codeSourceRefused          = "sourceRefused"
+	codeSourceUnreachable      = "sourceUnreachable" // nobody is there to connect to
+	codeSourceInsecure         = "sourceInsecure"    // its certificate or its TLS
+	codeSourceTooManyRedirects = "sourceTooManyRedirects"
+	codeSourceTooManyRequests  = "sourceTooManyRequests" // of ours, it says
+	codeSourceHotlinkRefused   = "sourceHotlinkRefused"  // another picture came
+	codeSourceNotFound         = "sourceNotFound"
+	codeSourceUnauthorized     = "sourceUnauthorized"
+	codeSourceUnavailable      = "sourceUnavailable"
+	codeSourceTooSlow          = "sourceTooSlow"
+	codeSourceTooLarge         = "sourceTooLarge"
+	codeSourceNotAFile         = "sourceNotAFile"
+	codeSourceIncomplete       = "sourceIncomplete" // it broke off
+	codeEmptyFile              = "emptyFile"
+	codeSizeMismatch           = "sizeMismatch"
+	codeTimedOut               = "timedOut"
+	codeSignInRequired         = "signInRequired"
+	codeInvalidRequest         = "invalidRequest"
+	codeInternal               = "internal"
+	codeOneDriveFault          = "generalException" // Graph's own word for what it has no word for
 )
 
 // Validate makes r complete (trimmed, defaults filled in) or says which field is wrong with a

@@ -342,8 +342,12 @@ func (r *saving) sourceTrouble(ctx context.Context, e *SourceError) (Next, error
 	if e.Status > 0 {
 		detail = fmt.Sprint(e.Status)
 	}
+	tries := maxSourceErrors
+	if e.Settled && r.t.Work.Best == 0 { // else it was there a moment ago
+		tries = 1
+	}
 	r.t.Work.Errors++
-	if !e.Temporary || r.t.Work.Errors > maxSourceErrors {
+	if !e.Temporary || r.t.Work.Errors > tries {
 		return r.fail(ctx, e.Code, detail)
 	}
 	wait := max(backoff(r.t.Work.Errors), e.RetryAfter)

@@ -44,7 +44,7 @@ var sourceKinds = []sourceKind{
 	{path: "/drops.bin", name: "drops.bin", content: large, relayOnly: true},
 	{path: "data:image/gif;base64,R0lGODlhAQABAIAAAP///wAAACwAAAAAAQABAAACAkQBADs=", content: dot, relayOnly: true},
 	{path: "/guarded.jpg", page: "/gallery.html", name: "guarded.jpg", content: tabby, relayOnly: true},
-	{path: "/guarded.jpg", code: codeSourceNotAFile, relayOnly: true},
+	{path: "/guarded.jpg", code: codeSourceHotlinkRefused, relayOnly: true},
 	{path: "/article.html", name: "article.html", content: page},
 	{path: "/login.jpg", code: codeSourceNotAFile, relayOnly: true},
 	{path: "/sneaky.jpg", code: codeSourceNotAFile},
@@ -60,7 +60,7 @@ var sourceKinds = []sourceKind{
 	{path: "/evil/endless.bin", code: codeSourceTooLarge},
 	{path: "/evil/headers.bin", code: codeSourceUnavailable},
 	{path: "/evil/huge.bin", code: codeSourceTooLarge},
-	{path: "/evil/round.bin", code: codeSourceUnavailable},
+	{path: "/evil/round.bin", code: codeSourceTooManyRedirects},
 }
 
 // String is the kind in a table.

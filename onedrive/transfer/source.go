@@ -107,7 +107,8 @@ type SourceError struct {
 	Code       string        // one of the API's source… codes
 	Status     int           // HTTP status, 0 when there was no answer
 	Temporary  bool          // worth another try
-	RetryAfter time.Duration // what the source asked for
+	Settled    bool          // ... but one: what is wrong hardly ever passes
+	RetryAfter time.Duration // before that try, at least
 }
 
 func (e *SourceError) Error() string {
@@ -285,22 +286,52 @@ func refererFor(page string, u *url.URL) string {
 	return p.Scheme + "://" + p.Host + "/"
 }
 
-// broken is a request that ended without an answer. What the guard refused looks like
-// what nobody answered.
+// broken is a request that ended without an answer.
 func broken(ctx context.Context, err error) error {
 	if err := ended(ctx); err != nil {
 		return err
 	}
-	if errors.Is(err, errRedirect) {
+	switch {
+	case errors.Is(err, errRedirect):
 		return &SourceError{Code: codeSourceRefused}
-	}
-	if errors.Is(err, errTooManyHops) {
-		return &SourceError{Code: codeSourceUnavailable}
-	}
-	if cert, ok := errors.AsType[*tls.CertificateVerificationError](err); ok && cert != nil {
-		return &SourceError{Code: codeSourceUnavailable}
+	case errors.Is(err, errTooManyHops):
+		return &SourceError{Code: codeSourceTooManyRedirects}
+	case isType[*tls.CertificateVerificationError](err):
+		return &SourceError{Code: codeSourceInsecure}
+	case unencrypted(err):
+		return &SourceError{Code: codeSourceInsecure, Temporary: true, Settled: true, RetryAfter: secondLook}
+	case unreachable(err):
+		return &SourceError{Code: codeSourceUnreachable, Temporary: true, Settled: true, RetryAfter: secondLook}
 	}
 	return &SourceError{Code: codeSourceUnavailable, Temporary: true}
+}
+
+// secondLook is how long a source that nobody answers for is given before it is looked for once more:
+// resolvers lie now and then, and servers are started anew.
+const secondLook = 3 * time.Second
+
+// unreachable reports that nobody was there to connect to: no name, a refused connection, no way, or an
+// address that the guard refused. These are one kind on purpose. If a name that does not exist were told
+// from one that leads inside, strangers could ask for the names of the network around the server; if an
+// address beside the server were told from one that refuses, for its addresses.
+func unreachable(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	if !ok || op.Op != "dial" || op.Timeout() {
+		return false
+	}
+	dns, ok := errors.AsType[*net.DNSError](err)
+	return !ok || dns.IsNotFound && !dns.IsTemporary // else the resolver is in trouble, not the name
+}
+
+// unencrypted reports a server that took the connection and then wanted no TLS, or none of ours.
+func unencrypted(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "remote error" || errors.Is(err, http.ErrSchemeMismatch) || isType[tls.RecordHeaderError](err)
+}
+
+func isType[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
 }
 
 // brokeOff is a body that ended before its time, in whatever way: it had begun, so somebody did answer.
@@ -372,6 +403,9 @@ func statusError(res *http.Response) error {
 		e.Code = codeSourceUnauthorized
 	case code == http.StatusRequestTimeout || code == http.StatusTooEarly || code == http.StatusTooManyRequests || code >= 500,
 		code == http.StatusRequestedRangeNotSatisfiable:
+		if code == http.StatusTooManyRequests {
+			e.Code = codeSourceTooManyRequests
+		}
 		e.Temporary = true
 		e.RetryAfter = onedrive.RetryAfter(res.Header, time.Now())
 	}

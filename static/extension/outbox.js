@@ -50,7 +50,8 @@ export function next(item, now) {
 export const pause = (attempts, asked = 0) => Math.max(asked, Math.min(5_000 * 2 ** Math.min(attempts, 10), 600_000))
 
 /** Failures of the server that the browser may do better at, since it is signed in where the person is. */
-const seenByBrowser = new Set(['sourceUnauthorized', 'sourceHotlinkRefused', 'sourceNotAFile', 'sourceRefused', 'sourceUnavailable', 'sourceNotFound', 'accessDenied'])
+const seenByBrowser = new Set(['sourceUnauthorized', 'sourceHotlinkRefused', 'sourceNotAFile', 'sourceRefused', 'sourceUnavailable', 'sourceNotFound', 'accessDenied',
+  'sourceUnreachable', 'sourceInsecure', 'sourceTooManyRedirects', 'sourceTooManyRequests', 'sourceIncomplete'])
 
 /**
  * Whether the browser should fetch the bytes after the server failed to.
