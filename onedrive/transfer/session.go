@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"time"
@@ -174,6 +175,9 @@ func (r *saving) putFragment(ctx context.Context, f fragment) (onedrive.Fragment
 			if err := r.pause(ctx, try, err); err != nil {
 				return answer, err
 			}
+			if errors.Is(last, onedrive.ErrThrottled) { // it took nothing of it, and a question would count, too
+				continue
+			}
 		default:
 			return answer, err
 		}
@@ -201,15 +205,14 @@ func (r *saving) putFragment(ctx context.Context, f fragment) (onedrive.Fragment
 	return onedrive.FragmentAnswer{}, last
 }
 
-// pause waits before the next try, as long as OneDrive asks for. A long wait is not slept through:
-// the error goes up, and the transfer waits outside.
+// longestPause is the longest wait that is slept through with the bytes at hand.
+const longestPause = 20 * time.Second
+
+// pause waits before the next try, as long as OneDrive asks for. A long wait is not slept through, nor one
+// that the session does not outlive: the error goes up, and the transfer waits outside.
 func (r *saving) pause(ctx context.Context, try int, cause error) error {
-	wait := backoff(try)
-	var graph *onedrive.Error
-	if errors.As(cause, &graph) && graph.RetryAfter > 0 {
-		wait = graph.RetryAfter
-	}
-	if wait > 20*time.Second {
+	wait, ends := r.pauseFor(try, cause), r.t.Work.SessionEnds
+	if wait > longestPause || !ends.IsZero() && r.s.opt.Now().Add(wait).After(ends) {
 		return cause
 	}
 	if errors.Is(cause, onedrive.ErrThrottled) { // people see why nothing moves
@@ -218,6 +221,20 @@ func (r *saving) pause(ctx context.Context, try int, cause error) error {
 		defer func() { r.t.State, r.t.Reason = InProgress, "" }()
 	}
 	return sleep(ctx, wait)
+}
+
+// pauseFor is how long to wait before the next try: what OneDrive asks for, else as an account waits that
+// is turned away without a word (see gate), or the longer, the more steps have failed already.
+func (r *saving) pauseFor(try int, cause error) time.Duration {
+	var graph *onedrive.Error
+	switch {
+	case errors.As(cause, &graph) && graph.RetryAfter > 0:
+		return graph.RetryAfter
+	case errors.Is(cause, onedrive.ErrThrottled):
+		d := firstThrottle << (try - 1)
+		return d + rand.N(d/10)
+	}
+	return backoff(try + r.t.Work.Errors)
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
