@@ -21,10 +21,6 @@ func (h *Handler) apiContent(c echo.Context) error {
 	if r.ContentLength < 0 || r.Header.Get(echo.HeaderContentLength) == "" { // without a body net/http says 0
 		return bad("lengthRequired")
 	}
-	content, err := contentOf(r)
-	if err != nil {
-		return err
-	}
 	t, err := h.o.Store.Get(r.Context(), owner(c), c.Param("id"))
 	if err != nil {
 		return err
@@ -32,16 +28,33 @@ func (h *Handler) apiContent(c echo.Context) error {
 	if t.Route != transfer.Upload || t.State.Final() {
 		return bad("conflict")
 	}
+	content, err := contentOf(r)
+	if err != nil {
+		return goOn(err, t)
+	}
 	body := steady(c, r.Body)
 	content.Body = body
 	t, err = h.o.Saver.Receive(r.Context(), h.o.Store, owner(c), t.ID, content)
 	switch {
 	case err != nil && body.slow:
-		return bad("bodyTooSlow")
+		return goOn(bad("bodyTooSlow"), t)
 	case err != nil:
-		return err
+		return goOn(err, t)
 	}
 	return c.JSON(http.StatusAccepted, wire(t))
+}
+
+// goOn adds to an error where the bytes of t go on, if that is what its client has to know.
+func goOn(err error, t transfer.Transfer) error {
+	code := codeOf(err)
+	if code != "rangeInvalid" && code != "bodyTooSlow" {
+		return err
+	}
+	next := int64(0)
+	if t.BytesTransferred != nil {
+		next = *t.BytesTransferred
+	}
+	return &apiError{code: code, next: &next, cause: err}
 }
 
 // contentRange is "bytes 0-99/1000": the form of RFC 9110 §14.4 with a known size.

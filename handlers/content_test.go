@@ -57,6 +57,7 @@ func TestBytesThatCannotBeTakenAreAProblem(t *testing.T) {
 		{"none", sized, "", "", b, 400, "emptyFile"},
 		{"too far on", begun, "89", "bytes 8-9/10", b, 416, "rangeInvalid"},
 		{"from the middle of what is there", begun, "34", "bytes 3-4/10", b, 416, "rangeInvalid"},
+		{"of no range", begun, "56789", "5-9", b, 416, "rangeInvalid"},
 		{"of another total", begun, "56789", "bytes 5-9/11", b, 400, "sizeMismatch"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -65,8 +66,12 @@ func TestBytesThatCannotBeTakenAreAProblem(t *testing.T) {
 				head.Set("Content-Range", tt.at)
 			}
 			before := b.get("/api/v1/transfers/" + tt.id).body
-			if got := tt.who.putContent(tt.id, tt.body, head); got.status != tt.status || got.code() != tt.code {
+			got := tt.who.putContent(tt.id, tt.body, head)
+			if got.status != tt.status || got.code() != tt.code {
 				t.Errorf("%d %s, want %d %s", got.status, got.body, tt.status, tt.code)
+			}
+			if next, told := got.json()["bytesTransferred"]; told != (tt.status == 416) || told && next != 5.0 {
+				t.Errorf("goes on at %v: %s", next, got.body)
 			}
 			if after := b.get("/api/v1/transfers/" + tt.id).body; after != before && tt.id != fetched {
 				t.Errorf("was %s, is %s", before, after)
@@ -135,7 +140,7 @@ func TestBytesThatStopComing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	if body, _ := io.ReadAll(resp.Body); resp.StatusCode != 416 || !strings.Contains(string(body), `"rangeInvalid"`) {
+	if body, _ := io.ReadAll(resp.Body); resp.StatusCode != 416 || !strings.Contains(string(body), `"rangeInvalid"`) || !strings.Contains(string(body), `"bytesTransferred":0`) {
 		t.Errorf("%d %s", resp.StatusCode, body)
 	}
 	b.putContent(id, "0123456789", nil).want(202)

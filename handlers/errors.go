@@ -86,7 +86,7 @@ var requests = map[string]words{
 	"tooManyBodies":      {503, "You are sending as many files at once as one person may.", "Nothing was added.", "Send this one when another has arrived."},
 	"bodyTooSlow":        {503, "The file came too slowly to wait for.", "What arrived of it is kept.", "Send what is missing on a better line."},
 	"lengthRequired":     {411, "The length of the file is missing.", "Nothing was saved.", "Send Content-Length."},
-	"rangeInvalid":       {416, "These bytes do not go on where the last ones ended.", "Nothing was added.", "Ask for the transfer and go on from bytesTransferred."},
+	"rangeInvalid":       {416, "These bytes do not go on where the last ones ended.", "Nothing was added.", "Go on from bytesTransferred."},
 	"sizeMismatch":       {400, "These bytes are of a file of another size.", "Nothing was added.", "Send the file whose size was announced, or ask for a new transfer."},
 	"contentBusy":        {503, "Another request is sending this file.", "Nothing was added.", "Ask for the transfer in a minute and send what is missing."},
 	"nameInvalid":        {422, "OneDrive does not take this name.", "Nothing was created.", "Leave out \" * : < > ? / \\ | and dots at the end."},
@@ -197,6 +197,7 @@ type apiError struct {
 	code  string
 	field string // the field that is wrong, or ""
 	said  string // words of the field, or ""
+	next  *int64 // the byte from which a body goes on, if that is to be told
 	cause error
 }
 

@@ -21,6 +21,7 @@ type problem struct {
 	Code   string `json:"code"`
 	Advice string `json:"advice,omitempty"`
 	Field  string `json:"field,omitempty"`
+	Next   *int64 `json:"bytesTransferred,omitempty"` // the byte from which the body of an upload goes on
 }
 
 func problemOf(err error) problem {
@@ -31,7 +32,10 @@ func problemOf(err error) problem {
 	if errors.As(err, &field) {
 		p.Field, p.Detail, p.Status = field.Field, fieldWords(field), http.StatusBadRequest
 	}
-	if errors.As(err, &judged) && judged.field != "" {
+	if errors.As(err, &judged) {
+		p.Next = judged.next
+	}
+	if judged != nil && judged.field != "" {
 		p.Field = judged.field
 		if judged.said != "" {
 			p.Detail = judged.said
