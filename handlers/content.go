@@ -41,6 +41,9 @@ func (h *Handler) apiContent(c echo.Context) error {
 	case err != nil:
 		return goOn(err, t)
 	}
+	if t.Reason == transfer.ClientBytes {
+		sayWait(c, h.o.Saver.Paused(owner(c)))
+	}
 	return c.JSON(http.StatusAccepted, wire(t))
 }
 

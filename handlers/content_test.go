@@ -220,7 +220,7 @@ func TestOneDrivesAnswersToBytes(t *testing.T) {
 		{name: "409 once", behavior: "rename", fault: fakegraph.Fault{Status: 409}, state: "completed"},
 		{name: "423 of the file that is to go", behavior: "replace", taken: true, locked: true, state: "waiting"},
 		{name: "423 once", behavior: "rename", fault: fakegraph.Fault{Status: 423}, state: "waiting"},
-		{name: "429", behavior: "rename", fault: fakegraph.Fault{Status: 429, Header: map[string]string{"Retry-After": "1"}, Times: 9}, state: "waiting"},
+		{name: "429 for a moment", behavior: "rename", fault: fakegraph.Fault{Status: 429, Header: map[string]string{"Retry-After": "0.1"}}, state: "completed"},
 		{name: "507", behavior: "rename", fault: fakegraph.Fault{Status: 507}, state: "waiting"},
 		{name: "403", behavior: "rename", fault: fakegraph.Fault{Status: 403}, state: "failed", code: "accessDenied"},
 		{name: "malware", behavior: "rename", fault: fakegraph.Fault{Status: 403, Code: "malwareDetected"}, state: "failed", code: "malwareDetected"},
@@ -271,6 +271,43 @@ func TestOneDrivesAnswersToBytes(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A OneDrive that asks for a long pause is not asked before it is over: the answer says how long, and so
+// does the one to bytes that come too early. What has arrived stays.
+func TestBytesWaitAsLongAsOneDriveAsks(t *testing.T) {
+	for phase, kept := range map[fakegraph.Phase]bool{fakegraph.PhasePut: false, fakegraph.PhaseSession: false, fakegraph.PhaseFragmentLast: true} {
+		t.Run(string(phase), func(t *testing.T) {
+			content := strings.Repeat("small", 1000)
+			if phase != fakegraph.PhasePut {
+				content = strings.Repeat("large!!!", 3<<19)
+			}
+			s := setup(t)
+			b := s.signIn(alex)
+			order := s.microsoft.Faults().Add(fakegraph.Fault{Phase: phase, Status: 429, Header: map[string]string{"Retry-After": "60"}})
+			id := b.order(map[string]any{"name": "a.bin"})
+			got := b.putContent(id, content, nil).want(202)
+			now := got.json()
+			if wait := got.header("Retry-After"); now["state"] != "waiting" || now["reason"] != "clientBytes" || wait != "60" {
+				t.Errorf("%v for %v, to come again in %q", now["state"], now["reason"], wait)
+			}
+			at, _ := now["bytesTransferred"].(float64)
+			if (at > 0) != kept {
+				t.Errorf("goes on at byte %v", at)
+			}
+			head := http.Header{}
+			if at > 0 {
+				head.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", int(at), len(content)-1, len(content)))
+			}
+			early := b.putContent(id, content[int(at):], head)
+			if wait := early.header("Retry-After"); early.status != 503 || early.code() != "oneDriveBusy" || wait != "60" {
+				t.Errorf("too early: %d %s, to come again in %q", early.status, early.body, wait)
+			}
+			if again := b.get("/api/v1/transfers/" + id).json(); again["bytesTransferred"] != at || order.Hits() != 1 {
+				t.Errorf("after that %v bytes are there, %d requests were turned away", again["bytesTransferred"], order.Hits())
+			}
+		})
 	}
 }
 

@@ -59,7 +59,7 @@ var failures = map[string]words{
 	"notAllowed":             {422, "OneDrive does not allow this here.", "Nothing was saved.", "Choose another folder."},
 	"resourceModified":       {422, "The file changed in OneDrive meanwhile.", "It was left as it is.", "Try again."},
 	"fileTooLarge":           {422, "The file is larger than OneDrive takes.", "Nothing was saved.", ""},
-	"clientBytesMissing":     {422, "The picture's bytes never came.", "Skylift waited for the browser to send them.", "Paste or drop it again."},
+	"clientBytesMissing":     {422, "The file's bytes did not come, or not all of them.", "Skylift waited for the browser to send them.", "Paste, drop or share it again."},
 	"serviceNotAvailable":    {422, "OneDrive could not be reached.", "Skylift tried several times.", "Try again later."},
 	"activityLimitReached":   {422, "OneDrive asked for a pause.", "Skylift waited as long as it could.", "Try again later."},
 	"generalException":       {422, "OneDrive had a fault.", "Skylift tried several times.", "Try again later."},
@@ -243,6 +243,7 @@ func codeOf(err error) string {
 	var misplaced *transfer.RangeError
 	var http_ *echo.HTTPError
 	var large *http.MaxBytesError
+	var paused *transfer.PausedError
 	switch {
 	case errors.As(err, &judged):
 		return judged.code
@@ -252,6 +253,8 @@ func codeOf(err error) string {
 		return source.Code
 	case errors.As(err, &misplaced):
 		return "rangeInvalid"
+	case errors.As(err, &paused):
+		return "oneDriveBusy"
 	case errors.Is(err, errTooLarge), errors.As(err, &large):
 		return "tooLarge"
 	case errors.Is(err, errCrossSite):
@@ -338,10 +341,13 @@ func codeOfStatus(status int) string {
 func retryAfter(err error) time.Duration {
 	var limited rateError
 	var graph *onedrive.Error
+	var paused *transfer.PausedError
 	code, w := judge(err)
 	switch {
 	case errors.As(err, &limited):
 		return limited.wait
+	case errors.As(err, &paused):
+		return paused.Wait
 	case w.status != http.StatusServiceUnavailable && w.status != http.StatusTooManyRequests:
 		return 0
 	case errors.As(err, &graph) && graph.RetryAfter > 0:
@@ -360,9 +366,7 @@ func (h *Handler) onError(err error, c echo.Context) {
 	if errors.As(err, &rateError{}) {
 		h.metrics.limited.Inc()
 	}
-	if wait := retryAfter(err); wait > 0 {
-		c.Response().Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
-	}
+	sayWait(c, retryAfter(err))
 	linger(c.Request())
 	var answer error
 	if isAPI(c.Request().URL.Path) {
@@ -372,5 +376,12 @@ func (h *Handler) onError(err error, c echo.Context) {
 	}
 	if answer != nil && c.Request().Context().Err() == nil { // else nobody waits for it
 		h.log.Warn("error page", "route", c.Path(), "error", answer)
+	}
+}
+
+// sayWait tells in an answer when to come again; 0 needs no word.
+func sayWait(c echo.Context, wait time.Duration) {
+	if wait > 0 {
+		c.Response().Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 	}
 }

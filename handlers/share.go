@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"errors"
 	"io"
 	"io/fs"
@@ -88,7 +89,10 @@ func (h *Handler) saveShared(c echo.Context, part *multipart.Part) error {
 	if err != nil {
 		return err
 	}
-	_, err = h.o.Saver.Receive(ctx, h.o.Store, who, t.ID, transfer.Content{Total: size, ContentType: r.ContentType, Body: file})
+	_, err = h.o.Saver.Receive(ctx, h.o.Store, who, t.ID, transfer.Content{Total: size, ContentType: r.ContentType, Body: file, Once: true})
+	if err != nil { // it never came so far as to fail by itself, and nobody brings its bytes again
+		_, _ = h.o.Runner.Cancel(context.WithoutCancel(ctx), who, t.ID)
+	}
 	return err
 }
 

@@ -2,6 +2,7 @@ package handlers_test
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"io/fs"
 	"mime/multipart"
@@ -12,6 +13,11 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"skylift/handlers"
+	"skylift/onedrive"
+	"skylift/onedrive/fakegraph"
+	"skylift/onedrive/transfer"
 )
 
 // share is what a phone's share sheet sends: fields and files in one form.
@@ -47,6 +53,39 @@ func TestSharedFilesArrive(t *testing.T) {
 		if got, ok := s.microsoft.Content(robin, name); !ok || string(got) != content {
 			t.Errorf("%s: there %v, %d bytes, want %d", name, ok, len(got), len(content))
 		}
+	}
+}
+
+// Nobody sends a shared file again: what OneDrive does not take fails and says why, instead of waiting.
+func TestASharedFileThatIsTurnedAwayFails(t *testing.T) {
+	s := setup(t)
+	b := s.signIn(robin)
+	s.microsoft.Faults().Add(fakegraph.Fault{Phase: fakegraph.PhasePut, Status: 429, Header: map[string]string{"Retry-After": "60"}})
+	b.share(fromTheSystem, nil, map[string]string{"one.txt": "the first file", "two.txt": "the second file"}).want(303)
+	list, _ := b.get("/api/v1/transfers").json()["value"].([]any)
+	if len(list) != 2 {
+		t.Fatalf("%d transfers", len(list))
+	}
+	for _, v := range list {
+		one := v.(map[string]any)
+		if problem, _ := one["error"].(map[string]any); one["state"] != "failed" || problem["code"] != "activityLimitReached" || problem["advice"] == "" {
+			t.Errorf("%v is %v: %v", one["name"], one["state"], problem)
+		}
+	}
+}
+
+// A shared file that cannot even be begun does not wait for bytes either.
+func TestASharedFileThatCannotBeBegunIsGivenUp(t *testing.T) {
+	s := setup(t, func(o *handlers.Options) {
+		o.Saver = transfer.NewSaver(transfer.SaverOptions{SpoolDir: t.TempDir(), Client: func(context.Context, string) (*onedrive.Client, error) {
+			return nil, onedrive.ErrUnauthenticated
+		}})
+	})
+	b := s.signIn(robin)
+	b.share(fromTheSystem, nil, map[string]string{"one.txt": "the first file"}).want(401)
+	list, _ := b.get("/api/v1/transfers").json()["value"].([]any)
+	if len(list) != 1 || list[0].(map[string]any)["state"] != "cancelled" {
+		t.Errorf("left: %v", list)
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"sync"
 	"time"
 
 	"skylift/onedrive"
@@ -21,6 +23,7 @@ type Content struct {
 	Total       int64 // of the file; required
 	ContentType string
 	Body        io.Reader
+	Once        bool // nobody can send them again: what would wait for that fails, and says why
 }
 
 // ErrTaken means that a request at another instance is sending the bytes: what it leaves can be sent
@@ -33,6 +36,11 @@ const (
 	takenFor  = time.Minute
 	takenLeft = 45 * time.Second
 )
+
+// PausedError means that OneDrive asked for a pause when this account's bytes came last.
+type PausedError struct{ Wait time.Duration } // what is left of it
+
+func (e *PausedError) Error() string { return "OneDrive asked for a pause of " + e.Wait.String() }
 
 // RangeError means that a piece does not begin where the last one ended.
 type RangeError struct{ Next int64 } // the first byte that is missing
@@ -52,7 +60,7 @@ func (r *saving) awaitBytes(ctx context.Context) (Next, error) {
 	}
 	left := clientWait - t.age(r.s.opt.Now())
 	if left <= 0 {
-		return r.fail(ctx, codeTimedOut, "")
+		return r.fail(ctx, codeClientBytesMissing, "")
 	}
 	return r.park(ClientBytes, left)
 }
@@ -61,7 +69,7 @@ func (r *saving) awaitBytes(ctx context.Context) (Next, error) {
 // piece that is not the last, BytesTransferred says where the next begins; another gives a
 // *RangeError. ErrNotFound: no such transfer; ErrNotPossible: it takes no bytes, or another request
 // is sending them here; ErrTaken: one at another instance is; ErrClientGone: the bytes stopped coming;
-// ErrManyBodies: the owner has others come in.
+// ErrManyBodies: the owner has others come in; *PausedError: OneDrive would turn them away.
 func (s *Saver) Receive(ctx context.Context, store *Store, owner, id string, c Content) (Transfer, error) {
 	leave, err := s.takeBody(ctx, owner)
 	if err != nil {
@@ -87,7 +95,7 @@ func (s *Saver) Receive(ctx context.Context, store *Store, owner, id string, c C
 	if err != nil {
 		return t, err
 	}
-	r := &saving{s: s, t: &t, client: client, progress: func() {}}
+	r := &saving{s: s, t: &t, client: client, progress: func() {}, once: c.Once}
 	at := standing(&t)
 	r.keep = func() error { return store.overtake(ctx, &t, &at) }
 	if t.ContentType == "" {
@@ -199,12 +207,23 @@ func (s *Saver) admissible(t *Transfer, c *Content) error {
 	case t.Size != nil && *t.Size != c.Total:
 		return &RequestError{"size", codeSizeMismatch}
 	}
+	if wait := s.Paused(t.Owner); wait > 0 && !c.Once {
+		return &PausedError{wait}
+	}
 	return nil
 }
 
 // receive takes one piece. An error is the client's or the store's; what OneDrive says ends up in the transfer.
 func (r *saving) receive(ctx context.Context, c Content) error {
 	t := r.t
+	wait := r.s.Paused(t.Owner) // of bytes that come once: no others were admitted
+	if wait > longestPause {
+		next, err := r.park(Throttled, wait)
+		return r.received(ctx, next, err)
+	}
+	if err := sleep(ctx, wait); err != nil {
+		return r.received(ctx, Next{}, err)
+	}
 	have := int64(0)
 	if t.BytesTransferred != nil {
 		have = *t.BytesTransferred
@@ -254,8 +273,38 @@ func (r *saving) receiveSmall(ctx context.Context, body *clientBody) error {
 		return cmp.Or(body.err, ErrClientGone)
 	}
 	r.nameFromBytes(data)
-	next, err := r.put(ctx, data)
+	next, _, err := r.patiently(ctx, func() (Next, bool, error) {
+		next, err := r.put(ctx, data)
+		return next, true, err
+	})
 	return r.received(ctx, next, err)
+}
+
+// patiently takes a step whose bytes are at hand, again and again while OneDrive is over what stops it soon,
+// so that the client need not send them again. Over means what it means of a step.
+func (r *saving) patiently(ctx context.Context, step func() (_ Next, over bool, _ error)) (Next, bool, error) {
+	for try := 1; ; try++ {
+		next, over, err := step()
+		if !over || err != nil || try == maxFragmentTries || !r.soon(next) {
+			return next, over, err
+		}
+		wait := next.After
+		if next.Throttled == Unsaid {
+			wait = firstThrottle << (try - 1)
+		}
+		if err := r.take(); err != nil {
+			return Next{}, true, err
+		}
+		if err := sleep(ctx, wait); err != nil {
+			return Next{}, true, err
+		}
+	}
+}
+
+// soon reports a step that is to be repeated shortly, and not when somebody has done something.
+func (r *saving) soon(next Next) bool {
+	t := r.t
+	return !t.State.Final() && t.Work.Phase != Verifying && next.After <= longestPause && (!next.Park || t.Reason == Throttled)
 }
 
 // nameFromBytes mends the name by what the file is, unless the person chose it.
@@ -293,7 +342,8 @@ func (r *saving) receivePiece(ctx context.Context, c Content, body *clientBody) 
 		}
 		if at == 0 && t.Work.UploadURL == "" {
 			r.nameFromBytes(buf)
-			if next, over, err := r.openSession(ctx, ""); over || err != nil {
+			next, over, err := r.patiently(ctx, func() (Next, bool, error) { return r.openSession(ctx, "") })
+			if over || err != nil {
 				return r.received(ctx, next, err)
 			}
 		}
@@ -369,6 +419,12 @@ func (r *saving) showReceived(at int64) error {
 // is one for the client: it sends again, unless only the look at the end is missing.
 func (r *saving) received(ctx context.Context, next Next, err error) error {
 	t := r.t
+	if next.Park && t.Reason == Throttled {
+		r.s.pauses.ask(t.Owner, r.s.opt.Now(), next.After)
+	}
+	if r.once && (err != nil || !t.State.Final() && t.Work.Phase != Verifying) {
+		_, err = r.fail(ctx, r.whyNot(next, err), "")
+	}
 	if err != nil {
 		return err
 	}
@@ -390,4 +446,51 @@ func (r *saving) received(ctx context.Context, next Next, err error) error {
 func (r *saving) anew() {
 	zero := int64(0)
 	r.t.BytesTransferred, r.t.Percent, r.t.Work.Inline = &zero, nil, nil
+}
+
+// whyNot is the code of a transfer that would have to wait for its bytes and gets them no more.
+func (r *saving) whyNot(next Next, err error) string {
+	switch {
+	case err != nil:
+		return codeClientBytesMissing // whoever sent them has left
+	case !next.Park:
+		return "serviceNotAvailable"
+	}
+	switch r.t.Reason {
+	case Throttled:
+		return "activityLimitReached"
+	case SignInRequired:
+		return codeSignInRequired
+	case OneDriveFull:
+		return "quotaLimitReached"
+	case Locked:
+		return "resourceLocked"
+	}
+	return "serviceNotAvailable"
+}
+
+// Paused is how long OneDrive still wants no bytes of owner's clients, as far as they have heard; 0: it does.
+func (s *Saver) Paused(owner string) time.Duration { return s.pauses.left(owner, s.opt.Now()) }
+
+// pauses are what OneDrive asked for when it turned a client's bytes away, by owner. The runner's gates know
+// of its own steps only.
+type pauses struct {
+	mu    sync.Mutex
+	until map[string]time.Time
+}
+
+func (p *pauses) ask(owner string, now time.Time, wait time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.until == nil {
+		p.until = map[string]time.Time{}
+	}
+	maps.DeleteFunc(p.until, func(_ string, t time.Time) bool { return !now.Before(t) })
+	p.until[owner] = now.Add(wait)
+}
+
+func (p *pauses) left(owner string, now time.Time) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return max(p.until[owner].Sub(now), 0)
 }

@@ -4,10 +4,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/http"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
+	"time"
 
 	"skylift/onedrive"
 	"skylift/onedrive/fakegraph"
@@ -159,7 +163,7 @@ func TestReceiveWithFaults(t *testing.T) {
 }
 
 // send saves content by the relay from its address, or as a client's upload; a client begins again
-// where it is told to.
+// where and when it is told to.
 func (w *world) send(t *testing.T, login string, route Route, path string, content []byte) *Transfer {
 	t.Helper()
 	if route == Relay {
@@ -184,6 +188,7 @@ func (w *world) send(t *testing.T, login string, route Route, path string, conte
 		if w.drive(t, tr).State.Final() {
 			break
 		}
+		w.pass(w.saver.Paused(login))
 	}
 	return tr
 }
@@ -220,7 +225,7 @@ func TestRetryBeginsANewClock(t *testing.T) {
 		code   string
 		reason Reason
 	}{
-		{"an upload", Request{Route: Upload, Name: "a.jpg"}, func() func() { return func() {} }, codeTimedOut, ClientBytes},
+		{"an upload", Request{Route: Upload, Name: "a.jpg"}, func() func() { return func() {} }, codeClientBytesMissing, ClientBytes},
 		{"OneDrive away", Request{SourceURL: "/tabby.jpg"}, func() func() { return w.ms.Faults().Add(gone).Remove }, codeTimedOut, Offline},
 		{"a lock", Request{SourceURL: "/tabby.jpg", ConflictBehavior: onedrive.Replace}, func() func() {
 			return w.ms.Faults().Add(fakegraph.Fault{Phase: fakegraph.PhasePut, Status: 423, Times: -1}).Remove
@@ -248,5 +253,136 @@ func TestRetryBeginsANewClock(t *testing.T) {
 			t.Errorf("%s, begun anew: %s %s %+v", tt.what, tr.State, tr.Reason, tr.Failure)
 		}
 		undo()
+	}
+}
+
+// bring is one request of a client's that brings content from where the transfer is on.
+func (w *world) bring(ctx context.Context, t *testing.T, tr *Transfer, content []byte, once bool) error {
+	t.Helper()
+	client, err := w.opt.Client(ctx, tr.Owner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, size := moved(tr), int64(len(content))
+	c := Content{Offset: at, Length: size - at, Total: size, Body: bytes.NewReader(content[at:]), Once: once}
+	if err := w.saver.admissible(tr, &c); err != nil {
+		return err
+	}
+	tr.Size = &size
+	r := &saving{s: w.saver, t: tr, client: client, keep: func() error { return nil }, progress: func() {}, once: once}
+	return r.receive(ctx, c)
+}
+
+// The ways in which OneDrive turns a client's bytes away, at each request that they need.
+var turnedAway = []struct {
+	phase   fakegraph.Phase
+	content []byte
+	kept    bool // what came before stays
+}{{fakegraph.PhasePut, tabby, false}, {fakegraph.PhaseSession, large, false}, {fakegraph.PhaseFragmentMiddle, large, true}}
+
+// What OneDrive gets over soon the client hears nothing of. A long pause it is told of: what has arrived is
+// kept, and nothing is asked of OneDrive before it is over.
+func TestAClientsBytesThatAreTurnedAway(t *testing.T) {
+	for _, at := range turnedAway {
+		for _, tt := range []struct {
+			what  string
+			fault fakegraph.Fault
+			long  bool
+		}{
+			{"429, shortly", fakegraph.Fault{Status: 429, Header: map[string]string{"Retry-After": "5"}}, false},
+			{"429 without a word, twice", fakegraph.Fault{Status: 429, Times: 2}, false},
+			{"503 for a moment", fakegraph.Fault{Status: 503}, false},
+			{"429, for long", fakegraph.Fault{Status: 429, Header: map[string]string{"Retry-After": "300"}}, true},
+			{"503, for long", fakegraph.Fault{Status: 503, Header: map[string]string{"Retry-After": "300"}}, true},
+		} {
+			t.Run(fmt.Sprintf("%s at %s", tt.what, at.phase), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					asked, sessions := 0, 0
+					w := newWorldInABubble(t, func(r *http.Request) error {
+						if asked++; phaseOf(r) == fakegraph.PhaseSession {
+							sessions++
+						}
+						return nil
+					}, func(o *SaverOptions, _ *SourceOptions) { o.Buffers = 2 << 20 })
+					tt.fault.Phase = at.phase
+					w.ms.Faults().Add(tt.fault)
+					tr := w.ask(t, kim, Request{Route: Upload, Name: "film.bin"})
+					if err := w.bring(t.Context(), t, tr, at.content, false); err != nil {
+						t.Fatal(err)
+					}
+					if tt.long {
+						if tr.State != Waiting || tr.Reason != ClientBytes || (moved(tr) > 0) != at.kept || tr.BytesTransferred == nil {
+							t.Errorf("%s for %s with %d bytes", tr.State, tr.Reason, moved(tr))
+						}
+						before := asked
+						var pause *PausedError
+						if err := w.bring(t.Context(), t, tr, at.content, false); !errors.As(err, &pause) || pause.Wait != 300*time.Second || asked != before {
+							t.Errorf("at once: %v, OneDrive was asked %d times", err, asked-before)
+						}
+						time.Sleep(300 * time.Second)
+						if err := w.bring(t.Context(), t, tr, at.content, false); err != nil {
+							t.Fatal(err)
+						}
+					}
+					w.check(t, w.drive(t, tr), "", at.content)
+					if n := w.count(kim, at.content); n != 1 || at.kept && sessions != 1 {
+						t.Errorf("%d files, %d sessions", n, sessions)
+					}
+				})
+			})
+		}
+	}
+}
+
+// Bytes that nobody can send again are not waited for: the transfer fails and says why.
+func TestBytesThatComeOnceAreNotWaitedFor(t *testing.T) {
+	long := map[string]string{"Retry-After": "300"}
+	for _, at := range turnedAway {
+		for _, tt := range []struct {
+			what, code string
+			fault      fakegraph.Fault
+		}{
+			{"a short pause", "", fakegraph.Fault{Status: 429, Header: map[string]string{"Retry-After": "5"}}},
+			{"a long pause", "activityLimitReached", fakegraph.Fault{Status: 429, Header: long}},
+			{"a full OneDrive", "quotaLimitReached", fakegraph.Fault{Status: 507, Times: -1}},
+			{"a lock", "resourceLocked", fakegraph.Fault{Status: 423, Times: -1}},
+			{"a OneDrive that is away", "serviceNotAvailable", fakegraph.Fault{Status: 503, Times: -1}},
+			{"somebody who leaves", codeClientBytesMissing, fakegraph.Fault{Action: fakegraph.Stall}},
+		} {
+			t.Run(fmt.Sprintf("%s at %s", tt.what, at.phase), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorldInABubble(t, nil, func(o *SaverOptions, _ *SourceOptions) { o.Buffers = 2 << 20 })
+					tt.fault.Phase = at.phase
+					order := w.ms.Faults().Add(tt.fault)
+					ctx, leave := context.WithCancel(t.Context())
+					defer leave()
+					if tt.fault.Action == fakegraph.Stall {
+						go func() { <-order.Hit(); leave() }() // ends with the fault
+					}
+					tr := w.ask(t, kim, Request{Route: Upload, Name: "film.bin"})
+					if err := w.bring(ctx, t, tr, at.content, true); err != nil {
+						t.Fatal(err)
+					}
+					order.Remove()
+					if tt.code == "" {
+						w.check(t, w.drive(t, tr), "", at.content)
+						return
+					}
+					if tr.State != Failed || tr.Failure.Code != tt.code {
+						t.Errorf("%s %s %+v; want %s", tr.State, tr.Reason, tr.Failure, tt.code)
+					}
+					if tt.code != "activityLimitReached" {
+						return
+					}
+					next := w.ask(t, kim, Request{Route: Upload, Name: "next.bin"})
+					if err := w.bring(ctx, t, next, tabby, true); err != nil || next.State != Failed || next.Failure.Code != tt.code {
+						t.Errorf("the next: %v, %s %+v", err, next.State, next.Failure)
+					}
+					if n := w.ms.Uploads(kim); n != 0 {
+						t.Errorf("%d upload sessions are left", n)
+					}
+				})
+			})
+		}
 	}
 }

@@ -72,6 +72,7 @@ const (
 	codeEmptyFile              = "emptyFile"
 	codeSizeMismatch           = "sizeMismatch"
 	codeTimedOut               = "timedOut"
+	codeClientBytesMissing     = "clientBytesMissing"
 	codeSignInRequired         = "signInRequired"
 	codeInvalidRequest         = "invalidRequest"
 	codeInternal               = "internal"

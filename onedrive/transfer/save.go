@@ -47,6 +47,7 @@ type Saver struct {
 	streams atomic.Int64 // relays that send fragments
 	spooled spooled
 	bodies  *turnstile // of clients, by owner
+	pauses  pauses     // of clients' bytes
 }
 
 // NewSaver makes a Saver. It starts nothing of its own.
@@ -94,6 +95,7 @@ type saving struct {
 	began    time.Time
 	waited   bool // for a session that was not found: see overlooked
 	spooled  bool // the file came as a whole first: see leg
+	once     bool // the bytes are a client's that cannot send them again
 }
 
 // Step does the next piece of work for t.

@@ -215,6 +215,11 @@ func (r *saving) pause(ctx context.Context, try int, cause error) error {
 	if wait > longestPause || !ends.IsZero() && r.s.opt.Now().Add(wait).After(ends) {
 		return cause
 	}
+	if r.t.Route == Upload { // the bytes are not read meanwhile
+		if err := r.take(); err != nil {
+			return err
+		}
+	}
 	if errors.Is(cause, onedrive.ErrThrottled) { // people see why nothing moves
 		r.t.State, r.t.Reason = Waiting, Throttled
 		r.progress()

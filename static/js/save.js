@@ -59,28 +59,31 @@
    * then what is missing is sent again, for as long as the page is open. @param {string} transfer its address @param {File} file */
   async function send(transfer, file) {
     for (let at = 0, wait = 1; ; wait = Math.min(2 * wait, 60)) {
-      const now = await put(transfer, file, at) ?? await look(transfer);
+      const sent = await put(transfer, file, at);
+      const now = sent.now ?? await look(transfer);
       if (now && (now.state !== 'waiting' || now.reason !== 'clientBytes')) return;
       const next = now?.bytesTransferred ?? at;
       if (next > at) wait = 1;
       at = next;
-      await new Promise((resolve) => setTimeout(resolve, 1000 * wait));
+      await new Promise((resolve) => setTimeout(resolve, 1000 * Math.max(wait, sent.pause)));
     }
   }
 
-  /** The transfer as it is after the bytes from at on; null when they did not get through.
+  /** now is the transfer as it is after the bytes from at on, null when they did not get through;
+   * pause the seconds that OneDrive or the server asks for.
    * @param {string} transfer @param {File} file @param {number} at */
   async function put(transfer, file, at) {
     const headers = { 'Content-Type': file.type || 'application/octet-stream' };
     if (at > 0) headers['Content-Range'] = `bytes ${at}-${file.size - 1}/${file.size}`;
     try {
       const answer = await fetch(transfer + '/content', { method: 'PUT', headers, body: file.slice(at) });
-      if (answer.ok) return await answer.json();
-      if ([409, 416, 429].includes(answer.status) || answer.status >= 500) return null;
+      const pause = Math.min(Number(answer.headers.get('Retry-After')) || 0, 60); // then it looks whether it is still wanted
+      if (answer.ok) return { now: await answer.json(), pause };
+      if ([409, 416, 429].includes(answer.status) || answer.status >= 500) return { now: null, pause };
       throw Object.assign(new Error((await answer.json()).title), { final: true });
     } catch (e) {
       if (e.final) throw e;
-      return null;
+      return { now: null, pause: 0 };
     }
   }
 
