@@ -7,10 +7,19 @@ let toastTimer = 0;
 
 /** Shows a short message for a few seconds; screen readers speak it. @param {string} text */
 function say(text) {
+  place();
   toast.querySelector('p').textContent = text;
   toast.hidden = false;
   leave();
 }
+
+/** An open dialog lies over all that is not in it, and keeps it from screen readers, too. */
+function place() {
+  const at = document.querySelector('dialog[open]') ?? document.body;
+  if (toast.parentNode !== at) at.append(toast);
+}
+document.addEventListener('close', place, true);
+document.addEventListener('htmx:afterSwap', place); // a dialog's new content takes the place of all in it
 
 const hush = () => { toast.hidden = true; };
 const stay = () => clearTimeout(toastTimer);

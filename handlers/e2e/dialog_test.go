@@ -1,0 +1,43 @@
+package e2e
+
+import (
+	"strconv"
+	"testing"
+)
+
+// WaitOnTop waits until an element of a CSS selector shows the text and nothing lies over it. What
+// a dialog keeps from screen readers is not hit either: it is inert.
+func (p *Page) WaitOnTop(selector, text string) {
+	p.t.Helper()
+	p.WaitTextCSS(selector, text)
+	eventually(p.t, selector+" to lie on top", func() bool {
+		return eval[bool](p, `(() => {
+			const e = document.querySelector(`+strconv.Quote(selector)+`), { x, y, width, height } = e.getBoundingClientRect();
+			return e.contains(document.elementFromPoint(x + width / 2, y + height / 2));
+		})()`)
+	})
+}
+
+// A dialog lies over the page, and the page's words must not lie under it.
+func TestWordsShowOverTheFolderDialog(t *testing.T) {
+	t.Parallel()
+	a, p := signedIn(t, robin)
+	p.Allow("net::ERR_|htmx:")
+	p.Click("browse")
+	p.WaitVisible("picker")
+	a.Kill()
+	p.Click("folder-link")
+	p.WaitOnTop("#toast", "The server cannot be reached.")
+	p.Shot("over")
+	p.ClickCSS(".picker-head button")
+	p.WaitOnTop("#toast", "The server cannot be reached.")
+
+	a.Restart() // it has forgotten who was signed in
+	p.SignIn(a, robin)
+	p.Click("browse")
+	p.WaitVisible("picker")
+	eval[bool](p, `document.dispatchEvent(new CustomEvent('skylift:say', { detail: 'It goes on.' }))`)
+	p.Click("folder-link")
+	p.WaitTextCSS(`.crumbs a`, "OneDrive")
+	p.WaitOnTop("#toast", "It goes on.")
+}
