@@ -41,3 +41,17 @@ func TestWordsShowOverTheFolderDialog(t *testing.T) {
 	p.WaitTextCSS(`.crumbs a`, "OneDrive")
 	p.WaitOnTop("#toast", "It goes on.")
 }
+
+func TestTheTopIsOfferedOnce(t *testing.T) {
+	t.Parallel()
+	a, p := signedIn(t, robin)
+	p.Click("browse")
+	p.Click("use")
+	eventually(t, "the dialog to close", func() bool { return !eval[bool](p, `document.getElementById('picker').open`) })
+	if got := p.textNow("#folder option"); got != "OneDrive" {
+		t.Errorf("the form offers\n%s\nwant OneDrive once", got)
+	}
+	p.Save(a.sample("meadow.jpg"))
+	p.WaitFinal("meadow.jpg", "completed")
+	p.WaitTextCSS(in("meadow.jpg", "folder"), "OneDrive")
+}

@@ -207,10 +207,14 @@
     }
   });
 
-  /** @param {string} value @param {string} path */
+  /** Two folders of one name could not be told apart: the one that was just chosen takes the place of
+   * the other. The top is one, which the form knows without its id. @param {string} value @param {string} path */
   function choose(value, path) {
     const select = /** @type {HTMLSelectElement} */ (document.getElementById('folder'));
-    if (![...select.options].some((o) => o.value === value)) select.add(new Option(path, value), 0);
+    const options = [...select.options];
+    const same = options.find((o) => o.value === value) ?? options.find((o) => o.text === path);
+    if (same) same.value = value;
+    else select.add(new Option(path, value), 0);
     select.value = value;
     select.focus();
   }
