@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -180,7 +179,7 @@ func (f *Faults) words(login string) []string {
 	defer f.mu.Unlock()
 	var list []string
 	for _, o := range f.orders {
-		if o.fault.Account != "" && !strings.EqualFold(o.fault.Account, login) {
+		if !o.fault.touches(login) {
 			continue
 		}
 		what := cmp.Or(string(o.fault.Action), strconv.Itoa(o.fault.Status))
@@ -198,7 +197,7 @@ var doneTexts = map[string]string{
 	"dials": "The dials are set.", "fault": "The fault is ordered.", "clear": "All orders are taken back.", "expire": "The access tokens have expired.",
 	"revoke": "The sign-in has expired: the account must sign in again.", "hour": "The clock is an hour further on.",
 	"signin": "The sign-in is set.", "keys": "The sign-in signs with a new key.",
-	"healthy": "All dials are back to normal.", "reset": "Everything is as at the start.",
+	"healthy": "All dials are back to normal, and the orders that touched this account are taken back.", "reset": "Everything is as at the start.",
 }
 
 func (s *Server) controlLink(login, done string) string {
@@ -239,6 +238,7 @@ func (s *Server) setControl(w http.ResponseWriter, r *http.Request) {
 		s.Advance(time.Hour)
 	case "healthy":
 		s.SetConduct(login, func(c *Conduct) { *c = conductOf(account) })
+		s.cloud.faults.clear(func(f Fault) bool { return f.touches(login) })
 	case "reset":
 		s.Reset()
 	}

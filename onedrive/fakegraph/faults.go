@@ -90,6 +90,11 @@ type Fault struct {
 	BytesPerSecond int           // of Slow; 0 is 1
 }
 
+// touches reports whether the fault can hit an account's requests.
+func (f *Fault) touches(login string) bool {
+	return f.Account == "" || strings.EqualFold(f.Account, login)
+}
+
 // Order is a Fault that was ordered.
 type Order struct {
 	fault    Fault
@@ -143,12 +148,17 @@ func (f *Faults) Add(fault Fault) *Order {
 }
 
 // Clear takes all orders back.
-func (f *Faults) Clear() {
+func (f *Faults) Clear() { f.clear(func(Fault) bool { return true }) }
+
+// clear takes the orders back that are so.
+func (f *Faults) clear(so func(Fault) bool) {
 	f.mu.Lock()
 	orders := slices.Clone(f.orders)
 	f.mu.Unlock()
 	for _, o := range orders {
-		o.Remove()
+		if so(o.fault) {
+			o.Remove()
+		}
 	}
 }
 
@@ -160,8 +170,7 @@ func (f *Faults) match(login string, phases []Phase) *Order {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, o := range f.orders {
-		if o.fault.Phase != "" && !slices.Contains(phases, o.fault.Phase) ||
-			o.fault.Account != "" && !strings.EqualFold(o.fault.Account, login) {
+		if o.fault.Phase != "" && !slices.Contains(phases, o.fault.Phase) || !o.fault.touches(login) {
 			continue
 		}
 		o.seen++

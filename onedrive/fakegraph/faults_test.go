@@ -172,6 +172,17 @@ func TestPages(t *testing.T) {
 	if got := m.ask(robin, "GET", "/v1.0/me/drive", nil); got.status != http.StatusServiceUnavailable || !strings.Contains(string(got.body), "<h1>") {
 		t.Errorf("ordered fault = %d %s", got.status, got.body)
 	}
+	for _, login := range []string{robin, kim} {
+		m.page("POST", "/control", "do=fault&account="+login+"&phase=drive&fault=404&times=-1", cookie)
+	}
+	m.page("POST", "/control", "do=healthy&account="+robin, cookie)
+	if got := m.ask(robin, "GET", "/v1.0/me/drive", nil); got.status != http.StatusOK || m.ConductOf(robin).Full {
+		t.Errorf("after all is normal = %d, %+v", got.status, m.ConductOf(robin))
+	}
+	if got := m.ask(kim, "GET", "/v1.0/me/drive", nil); got.status != http.StatusNotFound {
+		t.Errorf("another account's order is gone with it: %d", got.status)
+	}
+	m.page("POST", "/control", "do=dials&account="+robin+"&full=on&temper=retired", cookie)
 	if got := m.ask("", "POST", "/control", strings.NewReader("do=reset&account="+robin), "Content-Type: application/x-www-form-urlencoded", "Sec-Fetch-Site: cross-site"); got.status != 403 {
 		t.Errorf("a form of another site = %d", got.status)
 	}
