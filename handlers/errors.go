@@ -89,7 +89,7 @@ var requests = map[string]words{
 	"rangeInvalid":       {416, "These bytes do not go on where the last ones ended.", "Nothing was added.", "Go on from bytesTransferred."},
 	"sizeMismatch":       {400, "These bytes are of a file of another size.", "Nothing was added.", "Send the file whose size was announced, or ask for a new transfer."},
 	"contentBusy":        {503, "Another request is sending this file.", "Nothing was added.", "Ask for the transfer in a minute and send what is missing."},
-	"nameInvalid":        {422, "OneDrive does not take this name.", "Nothing was created.", "Leave out \" * : < > ? / \\ | and dots at the end."},
+	"nameInvalid":        {422, "OneDrive does not take this name.", "Nothing was created.", "Leave out \" * : < > ? / \\ |, a ~ at the start and a dot at the end. Names such as CON and desktop.ini are the system's own."},
 	"tooManyDevices":     {422, "There are as many keys as one person may have.", "No key was made.", "Revoke one first."},
 	"idempotencyKey":     {400, "This Idempotency-Key cannot be used.", "Nothing was changed.", "Send 1 to 200 visible characters without spaces."},
 	"resourceLocked":     {423, "It is locked in OneDrive.", "Nothing was changed.", "Close it where it is open, then try again."},
@@ -170,6 +170,15 @@ func fieldWords(e *transfer.RequestError) string {
 		return w.what
 	}
 	return "This cannot be used."
+}
+
+// renamedWords say what a file will be called whose given name OneDrive does not take; "" for one that it does.
+func renamedWords(given string) string {
+	safe := onedrive.SafeName(given)
+	if given == "" || safe == given {
+		return ""
+	}
+	return "It will be called “" + safe + "”. OneDrive takes no name that holds \" * : < > ? / \\ |, ends in a dot, is the system's own (such as CON) or is that long."
 }
 
 // refusedWords say why an address was refused, as far as its form tells. Nothing is said about

@@ -97,7 +97,7 @@ func (h *Handler) submitForm(c echo.Context) error {
 	}
 	if n := o.problem(); n != nil {
 		form.FieldBad, form.Text, form.Name = n, o.field, o.name
-		return h.formAgain(c, form)
+		return h.formAgain(c, http.StatusUnprocessableEntity, form)
 	}
 	folder, seen, err := h.folderOfOrder(ctx, who, o.folder)
 	if err != nil {
@@ -106,7 +106,7 @@ func (h *Handler) submitForm(c echo.Context) error {
 			return err
 		}
 		form.FolderBad, form.Text, form.Name = w, o.field, o.name
-		return h.formAgain(c, form)
+		return h.formAgain(c, http.StatusUnprocessableEntity, form)
 	}
 	o.blind = !seen
 	results, err := h.place(ctx, who, o, folder)
@@ -236,9 +236,13 @@ func (h *Handler) submit(ctx context.Context, userID string, o order, requests [
 	}
 }
 
-// checkRequest looks at the form of a request and at whether its source may be fetched at all.
+// checkRequest looks at the form of a request and at whether its source may be fetched at all. The name
+// becomes what OneDrive will be given, so that nobody is told another one first.
 func (h *Handler) checkRequest(r *transfer.Request) error {
 	err := r.Validate()
+	if r.Name != "" {
+		r.Name = onedrive.SafeName(r.Name)
+	}
 	if err == nil {
 		err = h.o.Saver.Check(*r)
 	}
@@ -274,7 +278,10 @@ func (h *Handler) ordered(c echo.Context, o order, form views.SaveForm, folder t
 			keep = append(keep, r.line.number)
 		default:
 			form.Started++
-			continue
+			if v.Said = renamedWords(o.name); v.Said == "" {
+				continue
+			}
+			v.Tone = views.Plain
 		}
 		form.Lines = append(form.Lines, v)
 	}
@@ -291,10 +298,11 @@ func (h *Handler) ordered(c echo.Context, o order, form views.SaveForm, folder t
 		form.Text, form.Name = o.text(keep), o.name
 	}
 	form.Folders = chosenFolder(form.Folders, folder)
-	if len(form.Lines) == 0 {
-		return h.render(c, http.StatusOK, views.Save(form))
+	status := http.StatusUnprocessableEntity
+	if form.Started == len(results) {
+		status = http.StatusOK
 	}
-	return h.formAgain(c, form)
+	return h.formAgain(c, status, form)
 }
 
 // lineWords say what is wrong with one line.
@@ -311,15 +319,15 @@ func lineWords(err error) string {
 	return join(w.what, w.do)
 }
 
-// formAgain shows the form with what was wrong: alone where a script asked, else as a page.
-func (h *Handler) formAgain(c echo.Context, form views.SaveForm) error {
-	if isHTMX(c) {
-		return h.render(c, http.StatusUnprocessableEntity, views.Save(form))
+// formAgain shows the form with what there is to say: alone where a script asked, else as a page.
+func (h *Handler) formAgain(c echo.Context, status int, form views.SaveForm) error {
+	switch {
+	case isHTMX(c):
+		return h.render(c, status, views.Save(form))
+	case form.Small:
+		return h.renderPanel(c, status, form)
 	}
-	if form.Small {
-		return h.renderPanel(c, http.StatusUnprocessableEntity, form)
-	}
-	return h.renderHome(c, http.StatusUnprocessableEntity, form)
+	return h.renderHome(c, status, form)
 }
 
 // formPage is the page that the form stands on.

@@ -118,6 +118,29 @@ func TestWhatWasSavedHereBeforeIsSaidFirst(t *testing.T) {
 	}
 }
 
+// A name that OneDrive does not take becomes one that it does: whoever gave it is told which, at once.
+func TestANameThatOneDriveDoesNotTakeIsSaidBeforeItsFile(t *testing.T) {
+	s := setup(t)
+	b := s.signIn(robin)
+	for given, called := range map[string]string{
+		"CON": "_CON", "con.jpg": "_con.jpg", "a/b:c.jpg": "a_b_c.jpg", "tabby.": "tabby", "desktop.ini": "_desktop.ini", ".lock": "_.lock",
+		"~$x.docx": "_~$x.docx", "_vti_.jpg": "_vti-.jpg", strings.Repeat("x", 300) + ".jpg": strings.Repeat("x", 196) + ".jpg",
+	} {
+		got := b.form("/transfers", "urls", s.sample("meadow.jpg?"+url.QueryEscape(given)), "name", given).want(200).page()
+		if said := text(got.one("line")); !strings.Contains(said, "It will be called “"+called+"”.") || field(got, "urls") != "" {
+			t.Errorf("%q: the form says %q and keeps %q", given, said, field(got, "urls"))
+		}
+		if name := text(got.all("name")[0]); name != called {
+			t.Errorf("%q: the row is called %q", given, name)
+		}
+		answer := b.json("POST", "/api/v1/transfers", map[string]any{"sourceUrl": s.sample("meadow.jpg"), "name": given}).want(202).json()
+		if answer["name"] != called {
+			t.Errorf("%q: the API calls it %q", given, answer["name"])
+		}
+	}
+	b.form("/transfers", "urls", s.sample("garden.jpg"), "name", ".a good name.jpg").want(303)
+}
+
 func TestAFolderThatIsGoneIsSaidBesideTheField(t *testing.T) {
 	s := setup(t)
 	b := s.signIn(robin)
