@@ -424,7 +424,7 @@ func TestSigningOutEverywhereEndsPanels(t *testing.T) {
 	frame := s.browser()
 	cookie := panelCookie(t, frame.redeem(s.code(robin, p), p.verifier, false).want(204))
 	token, _ := frame.redeem(s.code(robin, p), p.verifier, true).want(200).json()["access_token"].(string)
-	b.form("/settings/sign-out-everywhere").want(303)
+	b.form("/settings/sign-out-everywhere").want(200)
 	frame.do("GET", "/api/v1/transfers", "", http.Header{"Cookie": {cookie}}).want(401)
 	frame.do("GET", "/api/v1/transfers", "", http.Header{"Authorization": {"Bearer " + token}}).want(401)
 }

@@ -48,10 +48,7 @@ func (h *Handler) showSettings(c echo.Context, status int, s views.Settings) err
 	}
 	s.Who, s.Conflict, s.Page = whose(who), string(p.Conflict), h.absolute("/")
 	s.Bookmarklet = bookmarklet(h.absolute("/save"))
-	s.MicrosoftURL = "https://account.live.com/consent/Manage"
-	if u, _ := user(c); !u.Personal() {
-		s.MicrosoftURL = "https://myapps.microsoft.com"
-	}
+	s.MicrosoftURL = consentURL(c)
 	for _, d := range devices {
 		s.Devices = append(s.Devices, h.deviceView(d))
 	}
@@ -61,6 +58,14 @@ func (h *Handler) showSettings(c echo.Context, status int, s views.Settings) err
 		page.Notice = &views.Notice{Tone: views.Good, What: "Your settings are saved."}
 	}
 	return h.render(c, status, views.SettingsPage(page, s))
+}
+
+// consentURL is where the person takes back at Microsoft what they allowed.
+func consentURL(c echo.Context) string {
+	if u, _ := user(c); !u.Personal() {
+		return "https://myapps.microsoft.com"
+	}
+	return "https://account.live.com/consent/Manage"
 }
 
 // bookmarklet opens the filled form. It loads no script, so a page's own policy does not stop it.
@@ -152,7 +157,17 @@ func (h *Handler) signOutEverywhere(c echo.Context) error {
 	if err := h.shutOut(c); err != nil {
 		return err
 	}
-	return seeOther(c, "/auth/signed-out")
+	return h.farewell(c, "You are signed out everywhere", views.Notice{
+		Did: "No browser, device or key gets in any more. Transfers that are on their way go on without you.",
+	})
+}
+
+// farewell says what was done for somebody who is signed out by it. It is the answer itself: an address
+// that says so could be sent to somebody for whom nothing was done.
+func (h *Handler) farewell(c echo.Context, title string, n views.Notice) error {
+	p := h.page(c, title)
+	p.User = nil
+	return h.render(c, http.StatusOK, views.SignedOut(p, n, loginURL("/"), h.o.Provider.LogoutURL()))
 }
 
 // shutOut ends all sessions and keys of the person, and the codes that could become one.
@@ -178,7 +193,11 @@ func (h *Handler) deleteData(c echo.Context) error {
 	if err := h.erase(c.Request().Context(), owner(c)); err != nil {
 		return err
 	}
-	return seeOther(c, "/auth/signed-out")
+	return h.farewell(c, "Your data is deleted", views.Notice{
+		Did:  "The list of transfers, the settings, all keys and Skylift's access to your OneDrive are gone, and what was on its way is cancelled. Files in OneDrive stay; one that OneDrive was fetching by itself may still arrive.",
+		Do:   "What Microsoft remembers of your consent you take back",
+		Link: &views.Link{Text: "at Microsoft", URL: consentURL(c)},
+	})
 }
 
 // erase forgets all that is kept about a person. The profile goes first: by its absence a change

@@ -153,11 +153,12 @@ func (h *Handler) endStreams(c echo.Context, why endReason) {
 	h.streams.endHolder(owner(c), holder(c), why)
 }
 
-// signedOut serves GET /auth/signed-out.
+// signedOut serves GET /auth/signed-out. Who is signed in, again or still, is not told otherwise.
 func (h *Handler) signedOut(c echo.Context) error {
-	p := h.page(c, "You are signed out")
-	n := views.Notice{Did: "Transfers that are on their way go on without you."}
-	return h.render(c, http.StatusOK, views.SignedOut(p, n, loginURL("/"), h.o.Provider.LogoutURL()))
+	if _, ok := user(c); ok {
+		return c.Redirect(http.StatusSeeOther, "/")
+	}
+	return h.farewell(c, "You are signed out", views.Notice{Did: "Transfers that are on their way go on without you."})
 }
 
 // absolute is a local path as an address of this server.

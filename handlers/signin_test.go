@@ -109,7 +109,15 @@ func TestDeletingMyDataLeavesNothingBehind(t *testing.T) {
 			}
 		})
 	}
-	b.form("/settings/delete", "confirm", "yes").want(303)
+	said := text(b.form("/settings/delete", "confirm", "yes").want(200).page().root)
+	for _, want := range []string{"Your data is deleted", "Files in OneDrive stay", "take back at Microsoft"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("after the deletion the page does not say %q: %s", want, said)
+		}
+	}
+	if strings.Contains(said, me["displayName"].(string)) {
+		t.Errorf("after the deletion the page still greets: %s", said)
+	}
 	others.Wait()
 
 	for _, gone := range []*browser{b, tab, script} {
@@ -223,7 +231,7 @@ func TestACodeFromBeforeOpensNothing(t *testing.T) {
 			panelCode := s.code(robin, panel)
 			kims := newPanel()
 			kimsCode := s.code(kim, kims)
-			b.form(end[0], end[1:]...).want(303)
+			b.form(end[0], end[1:]...).want(200)
 			s.browser().json("POST", "/api/v1/devices/token", map[string]string{"code": deviceCode, "code_verifier": device.verifier}).want(400)
 			s.browser().redeem(panelCode, panel.verifier, true).want(400)
 			s.browser().redeem(kimsCode, kims.verifier, true).want(200)
@@ -235,6 +243,7 @@ func TestSigningOutEndsTheSession(t *testing.T) {
 	s := setup(t)
 	b := s.signIn(robin)
 	b.get("/auth/logout").want(405)
+	b.get("/auth/signed-out").want(303)
 	b.form("/auth/logout").want(303)
 	b.get("/transfers").want(401)
 	if got := b.get("/").want(200); !strings.Contains(got.body, "Sign in with Microsoft") {
