@@ -143,11 +143,13 @@ var (
 	}
 )
 
+// routeWords say which way it goes or went. Why the first way was left is not said of one that failed: that
+// was a guess then, such as a site that wants to know the page, and the failure knows better.
 func routeWords(t transfer.Transfer) (route, why string) {
 	if t.State == transfer.NotStarted || t.Route == "" {
 		return "", ""
 	}
-	if w, ok := whyText[t.RouteReason]; ok {
+	if w, ok := whyText[t.RouteReason]; ok && t.State != transfer.Failed {
 		why = "because " + w
 	}
 	switch {

@@ -181,6 +181,19 @@ func TestTheRouteIsToldInItsTime(t *testing.T) {
 	}
 }
 
+// A row that failed says one thing: the site that was thought to want the page's address has no such file.
+func TestAFailedRowDoesNotSayWhyTheFirstWayWasLeft(t *testing.T) {
+	for state, want := range map[transfer.State]string{
+		transfer.InProgress: "because the site wants to know the page it is on", transfer.Completed: "because the site wants to know the page it is on",
+		transfer.Failed: "",
+	} {
+		r := (&Handler{now: time.Now}).row(transfer.Transfer{State: state, Route: transfer.Relay, RouteReason: "needsReferer", Failure: &transfer.Failure{Code: "sourceNotFound"}}, 0)
+		if r.Why != want {
+			t.Errorf("%s: %q, want %q", state, r.Why, want)
+		}
+	}
+}
+
 // What waits for a browser has no next try of its own: the time that is known is when it is given up.
 func TestWaitingForABrowserNamesNoNextTry(t *testing.T) {
 	now := time.Now()
