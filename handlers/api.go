@@ -99,7 +99,7 @@ func (h *Handler) apiSubmit(c echo.Context) error {
 		return err
 	}
 	ctx, who := c.Request().Context(), owner(c)
-	targets := h.targets(who)
+	targets := h.targets(c)
 	if err := atTop(c, r.ConflictBehavior); err != nil {
 		return err
 	}
@@ -147,7 +147,7 @@ func (h *Handler) apiBatch(c echo.Context) error {
 		return err
 	}
 	ctx, who := c.Request().Context(), owner(c)
-	targets := h.targets(who)
+	targets := h.targets(c)
 	answers := make([]any, len(in.Transfers))
 	refuse := func(i int, key string, why error) {
 		t, err := h.accepted(ctx, who, key, why)
@@ -245,9 +245,11 @@ func checkKey(key string) error {
 
 // targets looks up the folders of one request's transfers, each once.
 type targets struct {
-	h      *Handler
-	userID string
-	found  map[onedrive.Ref]target
+	h        *Handler
+	userID   string
+	framed   bool // nothing may be replaced
+	found    map[onedrive.Ref]target
+	conflict onedrive.ConflictBehavior // of transfers that name none; "" until one does
 }
 
 // target is a folder that was looked up, or taken unseen, or why it cannot be saved into.
@@ -257,12 +259,16 @@ type target struct {
 	err    error
 }
 
-func (h *Handler) targets(userID string) *targets {
-	return &targets{h, userID, map[onedrive.Ref]target{}}
+func (h *Handler) targets(c echo.Context) *targets {
+	return &targets{h: h, userID: owner(c), framed: framed(c), found: map[onedrive.Ref]target{}}
 }
 
-// check validates a request and fills its folder in, or says what is wrong with it.
+// check validates a request and fills in its folder, and what the person has set for a name that is taken, or
+// says what is wrong with it.
 func (t *targets) check(ctx context.Context, r *transfer.Request) error {
+	if err := t.setConflict(ctx, r); err != nil {
+		return err
+	}
 	if err := t.h.checkRequest(r); err != nil {
 		return err
 	}
@@ -289,6 +295,24 @@ func (t *targets) check(ctx context.Context, r *transfer.Request) error {
 		return f.unseen // the client has the bytes, and nobody would take them
 	}
 	r.Folder, r.FolderID, r.DriveID, r.FindFolder = f.folder, f.folder.ID, f.folder.DriveID, f.unseen != nil
+	return nil
+}
+
+// setConflict gives a request that says nothing of names that are taken the person's own answer.
+func (t *targets) setConflict(ctx context.Context, r *transfer.Request) error {
+	if r.ConflictBehavior != "" {
+		return nil
+	}
+	if t.conflict == "" {
+		p, err := t.h.prefs(ctx, t.userID)
+		if err != nil {
+			return err
+		}
+		if t.conflict = p.Conflict; t.framed && t.conflict == onedrive.Replace {
+			t.conflict = onedrive.Rename
+		}
+	}
+	r.ConflictBehavior = t.conflict
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package handlers_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -42,6 +43,39 @@ func TestAPISavesAURLAndSaysWhatBecameOfIt(t *testing.T) {
 	problem, _ := failed["error"].(map[string]any)
 	if failed["state"] != "failed" || problem["code"] != "sourceNotFound" || problem["message"] == "" || problem["advice"] == "" {
 		t.Errorf("failed transfer = %v", failed)
+	}
+}
+
+// Who says nothing of names that are taken means what the person has set; a panel still replaces nothing.
+func TestWhatIsSetForATakenNameIsTheDefaultEverywhere(t *testing.T) {
+	s := setup(t)
+	b, p := s.signIn(robin), newPanel()
+	frame := s.browser()
+	bearer := "Bearer " + frame.redeem(s.code(robin, p), p.verifier, true).want(200).json()["access_token"].(string)
+	silent := map[string]any{"sourceUrl": s.sample("meadow.jpg")}
+	for set, inPanel := range map[string]string{"fail": "fail", "replace": "rename", "rename": "rename"} {
+		b.form("/settings", "conflict", set).want(303)
+		if got := b.json("POST", "/api/v1/transfers", silent).want(202).json()["conflictBehavior"]; got != set {
+			t.Errorf("set to %s: the API takes %v", set, got)
+		}
+		batch := b.json("POST", "/api/v1/transfers/batch", map[string]any{"transfers": []any{silent}}).want(202).json()["value"].([]any)
+		if got := batch[0].(map[string]any)["conflictBehavior"]; got != set {
+			t.Errorf("set to %s: a batch takes %v", set, got)
+		}
+		b.share(fromTheSystem, nil, map[string]string{set + ".txt": "shared"}).want(303)
+		newest := b.get("/api/v1/transfers?top=1").want(200).json()["value"].([]any)
+		if got := newest[0].(map[string]any)["conflictBehavior"]; got != set {
+			t.Errorf("set to %s: a share sheet takes %v", set, got)
+		}
+		said := map[string]any{"sourceUrl": s.sample("meadow.jpg"), "conflictBehavior": "rename"}
+		if got := b.json("POST", "/api/v1/transfers", said).want(202).json()["conflictBehavior"]; got != "rename" {
+			t.Errorf("set to %s: rename becomes %v", set, got)
+		}
+		body, _ := json.Marshal(silent)
+		answer := frame.do("POST", "/api/v1/transfers", string(body), http.Header{"Authorization": {bearer}, "Content-Type": {"application/json"}})
+		if got := answer.want(202).json()["conflictBehavior"]; got != inPanel {
+			t.Errorf("set to %s: a panel takes %v, want %s", set, got, inPanel)
+		}
 	}
 }
 

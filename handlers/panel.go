@@ -94,11 +94,14 @@ var errNotInFrame = errors.New("handlers: not inside a frame")
 
 // atTop refuses to replace files for a panel.
 func atTop(c echo.Context, conflict onedrive.ConflictBehavior) error {
-	if conflict == onedrive.Replace && (inPanel(c) || inFrame(c)) {
+	if conflict == onedrive.Replace && framed(c) {
 		return errNotInFrame
 	}
 	return nil
 }
+
+// framed reports whether a request comes from a panel, by what it is known by or by where its page is.
+func framed(c echo.Context) bool { return inPanel(c) || inFrame(c) }
 
 // notFramed refuses to a frame what a panel's session may not do, whoever's cookie came along: in
 // a frame of the same site browsers send that of the main pages.

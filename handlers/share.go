@@ -82,7 +82,7 @@ func (h *Handler) saveShared(c echo.Context, part *multipart.Part) error {
 		Route: transfer.Upload, Size: &size, ContentType: part.Header.Get(echo.HeaderContentType),
 		Name: path.Base(strings.ReplaceAll(part.FileName(), `\`, "/")),
 	}
-	if err := h.targets(who).check(ctx, &r); err != nil {
+	if err := h.targets(c).check(ctx, &r); err != nil {
 		return err
 	}
 	t, _, err := h.o.Store.Submit(ctx, who, r, "")

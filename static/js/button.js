@@ -40,7 +40,8 @@
     e.preventDefault();
     save.disabled = true;
     const [driveId, folderId] = form.folder.value.split('|');
-    const order = { sourceUrl: url, name: name || undefined, driveId, folderId };
+    // The site gives the name: it replaces no file of that name, whatever the person has set.
+    const order = { sourceUrl: url, name: name || undefined, driveId, folderId, conflictBehavior: 'rename' };
     const answer = await fetch('/api/v1/transfers', {
       method: 'POST', headers: { 'Content-Type': 'application/json', 'Idempotency-Key': form.key.value }, body: JSON.stringify(order),
     }).catch(() => null);
