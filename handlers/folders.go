@@ -126,7 +126,7 @@ func (h *Handler) showPicker(c echo.Context, status int, ref onedrive.Ref, k vie
 	if err != nil {
 		return err
 	}
-	k.Default = k.Return == "/settings"
+	k.Who, k.Default = whose(owner(c)), k.Return == "/settings"
 	k.Places = h.places(ctx, client, p, k.Return)
 	if k.Query != "" {
 		err = h.searchFolders(ctx, client, &k)

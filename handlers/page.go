@@ -15,7 +15,7 @@ import (
 func (h *Handler) page(c echo.Context, title string) views.Page {
 	p := views.Page{Title: title, Path: c.Request().URL.Path, Demo: h.o.Demo}
 	if u, ok := user(c); ok {
-		p.User = &views.User{Name: u.Name, Username: u.Username, Kind: "Work or school"}
+		p.User = &views.User{Who: whose(u.ID), Name: u.Name, Username: u.Username, Kind: "Work or school"}
 		if u.Personal() {
 			p.User.Kind = "Personal"
 		}

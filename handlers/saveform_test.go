@@ -347,8 +347,49 @@ func TestAPageOfAnotherAccountActsForNobody(t *testing.T) {
 	b.form("/settings", "who", robins, "conflict", "replace").want(http.StatusConflict)
 	b.form("/settings/sign-out-everywhere", "who", robins).want(http.StatusConflict)
 	b.form("/settings/delete", "who", robins, "confirm", "yes").want(http.StatusConflict)
+	b.form("/settings/devices", "who", robins, "name", "x").want(http.StatusConflict)
+	b.form("/transfers/remove-failed", "who", robins).want(http.StatusConflict)
+	b.form("/folders", "who", robins, "name", "x").want(http.StatusConflict)
+	order := `{"sourceUrl":"` + s.sample("meadow.jpg") + `"}`
+	script := http.Header{"Content-Type": {"application/json"}, "Skylift-Account": {robins}}
+	if code := b.do("POST", "/api/v1/transfers", order, script).want(http.StatusConflict).code(); code != "otherAccount" {
+		t.Errorf("a script of the page gets %s", code)
+	}
+	b.do("GET", "/api/v1/transfers", "", script).want(http.StatusConflict)
 	if got := b.get("/api/v1/transfers").want(200).json()["value"]; len(got.([]any)) != 0 {
 		t.Errorf("it saved %v", got)
 	}
 	b.form("/transfers", "who", stale("/"), "urls", s.sample("meadow.jpg")).want(303)
+	script.Set("Skylift-Account", stale("/"))
+	b.do("POST", "/api/v1/transfers", order, script).want(202)
+}
+
+var ofRow = regexp.MustCompile(`^/transfers/[^/]+/(retry|cancel|undo|remove)$`)
+
+// Each form that does something for the account names it.
+func TestEveryFormNamesItsAccount(t *testing.T) {
+	s := setup(t)
+	b := s.signIn(robin)
+	b.final(b.submit(s.sample("missing.jpg")))
+	p := newPanel()
+	connect := "/ext/connect?" + url.Values{"redirect_uri": {"https://bjgecgimfofkefcmdobdciomjkpnaeno.chromiumapp.org/connect"},
+		"state": {strings.Repeat("s", 16)}, "code_challenge": {p.challenge}}.Encode()
+	for _, at := range []string{"/", "/transfers?state=failed", "/settings", "/folders", "/folders?return=/settings", "/panel", "/auth/panel?c=" + p.challenge,
+		"/save/button?url=https%3A%2F%2Fimages.example%2Fa.jpg", connect} {
+		for form := range b.get(at).want(200).page().root.Descendants() {
+			if form.Data != "form" || attr(form, "method") != "post" {
+				continue
+			}
+			if act := attr(form, "action"); strings.HasSuffix(act, "/sign-out") || act == "/auth/logout" || ofRow.MatchString(act) {
+				continue // it leaves, whoever it is, or its row is one account's only
+			}
+			named := false
+			for n := range form.Descendants() {
+				named = named || attr(n, "name") == "who" && attr(n, "value") != ""
+			}
+			if !named {
+				t.Errorf("%s: the form to %s does not say whose it is", at, attr(form, "action"))
+			}
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -66,14 +67,17 @@ func (h *Handler) needUser(r route, next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// anothers reports a form of a page that was another account's: somebody else has signed in since, in
-// another tab of the same browser.
+// accountHeader is what our pages' scripts name the account of their page by, as forms do by the field who.
+const accountHeader = "Skylift-Account"
+
+// anothers reports a form or a script of a page that was another account's: somebody else has signed in
+// since, in another tab of the same browser.
 func anothers(c echo.Context) bool {
 	r := c.Request()
-	if r.Method != http.MethodPost || !strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
-		return false
+	who := r.Header.Get(accountHeader)
+	if r.Method == http.MethodPost && strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
+		who = cmp.Or(c.FormValue("who"), who)
 	}
-	who := c.FormValue("who")
 	return who != "" && who != whose(owner(c))
 }
 

@@ -16,6 +16,7 @@ type Page struct {
 
 // User is who is signed in, as the header shows them.
 type User struct {
+	Who      string // stands for the account
 	Name     string
 	Username string
 	Kind     string // "Personal" or "Work or school"
@@ -85,6 +86,7 @@ func Conflicts() []Link {
 
 // Picker is the folder picker.
 type Picker struct {
+	Who     string // stands for the account
 	Here    Folder
 	Crumbs  []Folder
 	Folders []Folder

@@ -167,6 +167,24 @@ func TestTwoAccountsInOneBrowserSeeTheirOwn(t *testing.T) {
 	}
 }
 
+// A page with lines in it stays open after somebody else has signed in. What is dropped there is not theirs.
+func TestAFileIsHandedOverForThePagesAccountOnly(t *testing.T) {
+	t.Parallel()
+	a, first := signedIn(t, robin)
+	first.Allow("status of 40[19]") // its stream is Robin's, the cookie Kim's by then
+	first.Paste("https://images.example/a line of Robin's")
+	second := first.Tab(a.URL + "/auth/login")
+	second.Click("account-" + kim)
+	second.WaitVisible("who")
+	first.Front()
+	eval[bool](first, `document.dispatchEvent(new CustomEvent('skylift:files', { detail: [new File(['private'], 'robins.txt', { type: 'text/plain' })] }))`)
+	first.WaitTextCSS("#toast", "robins.txt: This page was another account's.")
+	second.Reload()
+	if got := second.listNow(); got != "" {
+		t.Errorf("Kim's list holds %s", got)
+	}
+}
+
 // Browsers open six connections to an HTTP/1.1 server and no more: with a stream for each tab, the
 // seventh could not even load.
 func TestNineTabsShareOneStream(t *testing.T) {

@@ -43,7 +43,7 @@
     // The site gives the name: it replaces no file of that name, whatever the person has set.
     const order = { sourceUrl: url, name: name || undefined, driveId, folderId, conflictBehavior: 'rename' };
     const answer = await fetch('/api/v1/transfers', {
-      method: 'POST', headers: { 'Content-Type': 'application/json', 'Idempotency-Key': form.key.value }, body: JSON.stringify(order),
+      method: 'POST', headers: { 'Content-Type': 'application/json', 'Idempotency-Key': form.key.value, 'Skylift-Account': form.who.value }, body: JSON.stringify(order),
     }).catch(() => null);
     const body = await answer?.json().catch(() => null);
     if (!answer?.ok) return end('error', { code: body?.code ?? 'offline' }, body ? [body.title, body.advice].join(' ') : 'The server cannot be reached.');

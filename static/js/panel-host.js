@@ -30,7 +30,8 @@
 
   /** Reads what became of the followed addresses and tells the page. */
   async function report() {
-    const answer = await fetch('/api/v1/transfers?top=50');
+    const who = /** @type {HTMLInputElement} */ (document.querySelector('#save [name="who"]')).value;
+    const answer = await fetch('/api/v1/transfers?top=50', { headers: { 'Skylift-Account': who } });
     if (!answer.ok) return;
     for (const t of (await answer.json()).value.reverse()) {
       if (!followed.has(t.sourceUrl) || followed.get(t.sourceUrl) === t.id + t.state) continue;

@@ -49,7 +49,8 @@
     const form = field().form;
     const [driveId, folderId] = form.folder.value.split('|');
     const order = { route: 'upload', name: nameOf(file), size: file.size, contentType: file.type, driveId, folderId, conflictBehavior: form.conflict.value };
-    const answer = await fetch('/api/v1/transfers', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(order) });
+    const headers = { 'Content-Type': 'application/json', 'Skylift-Account': form.who.value };
+    const answer = await fetch('/api/v1/transfers', { method: 'POST', headers, body: JSON.stringify(order) });
     const body = await answer.json();
     if (!answer.ok) throw new Error([body.title, body.detail, body.advice].filter(Boolean).join(' '));
     await send(answer.headers.get('Location'), file);
