@@ -392,8 +392,13 @@ func (h *Handler) apiRetryFailed(c echo.Context) error {
 
 // apiPeek serves GET /api/v1/peek?url=: name, type and size before saving.
 func (h *Handler) apiPeek(c echo.Context) error {
-	p, err := h.o.Saver.Peek(c.Request().Context(), owner(c), c.QueryParam("url"))
-	if err != nil {
+	address := c.QueryParam("url")
+	p, err := h.o.Saver.Peek(c.Request().Context(), owner(c), address)
+	var field *transfer.RequestError
+	switch {
+	case errors.As(err, &field): // of a request's names, which is not what this parameter is called
+		return &apiError{code: field.Code, field: "url", said: refusedWords(address), cause: err}
+	case err != nil:
 		return err
 	}
 	return c.JSON(http.StatusOK, map[string]any{"name": p.Name, "contentType": orNull(p.ContentType), "size": p.Size})

@@ -333,6 +333,8 @@ func TestPeekSaysWhatASourceHolds(t *testing.T) {
 	} {
 		if got := b.get("/api/v1/peek?url=" + address); fmt.Sprint(got.status, " ", got.code()) != want {
 			t.Errorf("%s: %d %s, want %s", address, got.status, got.body, want)
+		} else if field := got.json()["field"]; got.status == 400 && field != "url" {
+			t.Errorf("%s: the field %v is named, want url", address, field)
 		}
 	}
 }
