@@ -3,6 +3,7 @@ package handlers
 import (
 	"io/fs"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -44,9 +45,9 @@ func (h *Handler) saveButton(c echo.Context) error {
 		return err
 	}
 	b.Shown = hostOf(b.URL)
-	if origin := c.QueryParam("origin"); framingHost(origin) != "" {
+	if origin := c.QueryParam("origin"); siteHost(origin) != "" {
 		scheme, _, _ := strings.Cut(origin, "://")
-		b.Origin = scheme + "://" + framingHost(origin)
+		b.Origin = scheme + "://" + siteHost(origin)
 	}
 	p := h.page(c, "Save to OneDrive?")
 	b.User = p.User
@@ -60,4 +61,13 @@ func (h *Handler) saveButton(c echo.Context) error {
 		b.Folders, b.Key = form.Folders, form.Key
 	}
 	return h.render(c, http.StatusOK, views.SaveButton(p, b))
+}
+
+// siteHost is the host of an origin, to be shown; "" for anything else.
+func siteHost(origin string) string {
+	u, err := url.Parse(origin)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || len(u.Host) > 253 {
+		return ""
+	}
+	return u.Host
 }

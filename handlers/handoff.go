@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"net/http"
-	"net/url"
 
 	"github.com/labstack/echo/v4"
 
@@ -35,7 +34,8 @@ const (
 	challengeValue = "handoffChallenge"
 )
 
-// relayPage serves GET /auth/panel: window A. It says who asks and waits for window B.
+// relayPage serves GET /auth/panel: window A. It waits for window B. Which site the panel stands in it is told by
+// the panel itself (relay.js): an address could name any.
 func (h *Handler) relayPage(c echo.Context) error {
 	challenge, err := handoffChallenge(c.QueryParam("c"))
 	if err != nil {
@@ -45,8 +45,7 @@ func (h *Handler) relayPage(c echo.Context) error {
 	u := p.User
 	p.Bare, p.User, p.Scripts = true, nil, []string{"js/relay.js"}
 	return h.render(c, http.StatusOK, views.Relay(p, views.RelayInfo{
-		Challenge: challenge, Host: framingHost(c.QueryParam("from")), User: u,
-		Start: "/auth/panel/start?c=" + challenge,
+		Challenge: challenge, User: u, Start: "/auth/panel/start?c=" + challenge,
 	}))
 }
 
@@ -128,13 +127,4 @@ func handoffChallenge(s string) (string, error) {
 		return "", bad("handoffInvalid")
 	}
 	return s, nil
-}
-
-// framingHost is the host of an origin, to be shown; "" for anything else.
-func framingHost(origin string) string {
-	u, err := url.Parse(origin)
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" || len(u.Host) > 253 {
-		return ""
-	}
-	return u.Host
 }

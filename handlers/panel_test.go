@@ -122,8 +122,8 @@ func TestAPanelSignsInByTwoWindows(t *testing.T) {
 		}
 	}
 	shown := s.browser().get("/auth/panel?c=" + p.challenge + "&from=https://wiki.example:8443/x").want(200)
-	if got := text(shown.page().one("relay-host")); got != "wiki.example:8443" {
-		t.Errorf("the window names %q as the site that asks", got)
+	if strings.Contains(shown.body, "wiki.example") {
+		t.Error("the window names a site as the one that asks by its address alone")
 	}
 	frame := s.browser()
 	if len(frame.get("/panel").want(200).page().all("panel-sign-in")) != 1 {

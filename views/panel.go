@@ -33,7 +33,6 @@ func (i PanelInfo) hosts() string {
 // RelayInfo is the window that waits for a panel's sign-in.
 type RelayInfo struct {
 	Challenge string
-	Host      string // the site that the panel stands in, or ""
 	User      *User  // who is signed in here already; nil: nobody
 	Start     string // where the window to Microsoft begins
 }

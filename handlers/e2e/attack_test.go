@@ -31,10 +31,13 @@ func TestAnEvilOpenerGetsNoCode(t *testing.T) {
 			open := func() *Page {
 				opener.Front()
 				eval[bool](opener, `(window.got = [], onmessage = (e) => { if (e.data?.code) got.push(e.data) }, document.getElementById('lure')?.remove(),
-					document.body.prepend(Object.assign(document.createElement('button'), { id: 'lure', textContent: 'Click', onclick: () => open('`+s.origin+`/auth/panel?c=`+challenge+`') })), true)`)
+					document.body.prepend(Object.assign(document.createElement('button'), { id: 'lure', textContent: 'Click', onclick: () => open('`+s.origin+`/auth/panel?from=https://bank.test&c=`+challenge+`') })), true)`)
 				opener.ClickCSS("#lure")
 				relay := waitTarget(t, browser, "page", s.origin+"/auth/panel?")
 				relay.Allow(".") // it closes while it is looked at
+				if got := eval[string](relay, `document.querySelector('[data-testid="relay"] p:nth-of-type(2)').innerText`); got != "A Skylift panel asks to save into your OneDrive." {
+					t.Errorf("the window says %q", got)
+				}
 				return relay
 			}
 			heard := func(way string) {

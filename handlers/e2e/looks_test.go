@@ -45,7 +45,7 @@ func TestEveryPageInEveryLook(t *testing.T) {
 		{"folders", "/folders?drive=" + drive + "&id=" + id, p}, {"folder-search", "/folders?q=pic", p},
 		{"save", "/save?url=https%3A%2F%2Fimages.example%2Ftabby.jpg&title=A+tabby", p},
 		{"panel-signed-out", "/panel", outside}, {"panel", "/panel", p}, {"panel-done", "/panel/done", outside},
-		{"relay", "/auth/panel?from=https%3A%2F%2Fwiki.example&c=" + challenge, outside}, {"relay-again", "/auth/panel?c=" + challenge, p},
+		{"relay", "/auth/panel?c=" + challenge, outside}, {"relay-again", "/auth/panel?c=" + challenge, p},
 		{"button-signed-out", button, outside}, {"button", button, p},
 		{"settings", "/settings", p}, {"extension", "/extension", p}, {"no-such-page", "/nowhere", p},
 	}

@@ -58,7 +58,8 @@
     if (!framed && !window.skyliftDialog) return part('sign-in').removeAttribute('target');
     const verifier = base64url(crypto.getRandomValues(new Uint8Array(32)));
     const challenge = base64url(new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(verifier))));
-    const address = `/auth/panel?c=${challenge}&from=${encodeURIComponent(hostOrigin())}`;
+    const address = `/auth/panel?c=${challenge}`;
+    panel.dataset.host = hostOrigin(); // for the window, which reads it here
     part('relay').href = address;
     part('relay').addEventListener('click', () => wait(codeFrom(null, challenge)));
     part('sign-in').addEventListener('click', (e) => {

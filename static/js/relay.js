@@ -5,6 +5,14 @@
   const challenge = relay.dataset.relayChallenge;
   const say = (text) => { relay.querySelector('[data-say]').textContent = text; };
 
+  // Only a panel of ours can be looked into: another page that opened this window names no site.
+  try {
+    const host = new URL(window.opener.document.querySelector('[data-panel]').dataset.host).host;
+    const named = relay.querySelector('[data-host]');
+    named.querySelector('strong').textContent = host;
+    named.hidden = false;
+  } catch { /* it stays "a panel" */ }
+
   const channel = new BroadcastChannel('skylift-handoff');
   channel.onmessage = (e) => {
     if (e.data?.challenge !== challenge || !e.data.code) return;
