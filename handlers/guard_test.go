@@ -21,6 +21,19 @@ var publicRoutes = map[string]bool{
 	"GET /api/v1/openapi.yaml": true, "GET /static/*": true, "GET /favicon.ico": true, "GET /manifest.webmanifest": true,
 }
 
+func TestAPageThatIsNotThereKnowsWhoAsks(t *testing.T) {
+	s := setup(t)
+	for name, want := range map[string]int{"somebody": 1, "a stranger": 0} {
+		b := s.browser()
+		if name == "somebody" {
+			b.signInAs(robin)
+		}
+		if got := len(b.get("/no/such/page").want(404).page().all("who")); got != want {
+			t.Errorf("%s: the account stands on the page %d times, want %d", name, got, want)
+		}
+	}
+}
+
 func TestEveryRouteRefusesStrangersUnlessItIsPublic(t *testing.T) {
 	s := setup(t)
 	for _, r := range s.handler.Routes() {

@@ -237,7 +237,8 @@ func (h *Handler) shown(req *http.Request, r route) string {
 	return auth.Mark(key)
 }
 
-// limitUnknown counts requests for paths that are no route's.
+// limitUnknown counts requests for paths that are no route's, and finds out who asks: the page that there is
+// no such one offers nobody to sign in who is.
 func (h *Handler) limitUnknown(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if c.Path() != "" {
@@ -245,6 +246,9 @@ func (h *Handler) limitUnknown(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		if wait, ok := h.limits.allow(strangers, askedFrom(c), h.now()); !ok {
 			return rateError{wait}
+		}
+		if err := h.admit(c, route{access: public}); err != nil && !errors.Is(err, errSignedOut) {
+			return err
 		}
 		return next(c)
 	}
