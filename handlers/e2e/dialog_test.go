@@ -3,6 +3,8 @@ package e2e
 import (
 	"strconv"
 	"testing"
+
+	"github.com/chromedp/chromedp/kb"
 )
 
 // WaitOnTop waits until an element of a CSS selector shows the text and nothing lies over it. What
@@ -54,4 +56,19 @@ func TestTheTopIsOfferedOnce(t *testing.T) {
 	p.Save(a.sample("meadow.jpg"))
 	p.WaitFinal("meadow.jpg", "completed")
 	p.WaitTextCSS(in("meadow.jpg", "folder"), "OneDrive")
+}
+
+// Who walks through the folders by keyboard is told each, and goes on from there.
+func TestTheFolderDialogKeepsTheFocus(t *testing.T) {
+	t.Parallel()
+	_, p := signedIn(t, robin)
+	p.TabTo(string(testID("browse")))
+	p.Press(kb.Enter)
+	p.WaitVisible("picker")
+	p.TabTo(string(testID("folder-link")))
+	name := eval[string](p, `document.activeElement.querySelector('.name').textContent`)
+	p.Press(kb.Enter)
+	p.WaitTextCSS(`.picker [aria-current="location"]`, name)
+	eventually(t, "the focus to be on the folder's name", func() bool { return eval[string](p, `document.activeElement.textContent`) == name })
+	p.TabTo("#new-folder")
 }

@@ -181,10 +181,13 @@
     sessionStorage.removeItem(kept);
   }
 
-  // The form comes back new after each sending; whoever works by keyboard stays where they were.
+  // The form comes back new after each sending, and the dialog with each folder; whoever works by keyboard
+  // stays where they were. In the dialog that is the folder's name, which a screen reader then says.
+  const stays = { save: '#save button.primary', picker: '#picker [aria-current="location"]' };
   document.addEventListener('htmx:afterSettle', (e) => {
-    if (e.detail.target?.id !== 'save' && e.detail.elt?.id !== 'save' || document.activeElement !== document.body) return;
-    /** @type {HTMLElement|null} */ (document.querySelector('#save button.primary'))?.focus({ preventScroll: true });
+    const at = stays[e.detail.target?.id] ?? stays[e.detail.elt?.id];
+    if (!at || document.activeElement !== document.body) return;
+    /** @type {HTMLElement|null} */ (document.querySelector(at))?.focus({ preventScroll: true });
   });
 
   // The folder picker opens in a dialog; its links and forms stay inside (hx-boost).
