@@ -1,8 +1,12 @@
 package e2e
 
 import (
+	"bytes"
+	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/chromedp/chromedp"
 
 	"skylift/onedrive/fakegraph"
 )
@@ -107,6 +111,27 @@ func TestTheDemosPagesInEveryLook(t *testing.T) {
 				}
 				p.FullShot(name)
 			}
+		})
+	}
+}
+
+// Where people choose all colours themselves, a background shows nothing: what is ticked and how far a
+// transfer is must show all the same.
+func TestForcedColoursHideNothing(t *testing.T) {
+	t.Parallel()
+	a, p := signedIn(t, robin)
+	media("forced-colors", "active")(p)
+	for _, c := range []struct{ at, selector, change string }{
+		{"/settings", "input[name=confirm]", "checked = true"},
+		{"/gallery", "progress[value]", "value = 90"},
+	} {
+		p.Open(a.URL + c.at)
+		p.WaitCSS(c.selector)
+		eval[bool](p, `(document.querySelector(`+strconv.Quote(c.selector)+`).scrollIntoView({ block: 'center' }), true)`)
+		before := value(p, "screenshot", chromedp.CaptureScreenshot())
+		eval[bool](p, `(document.querySelector(`+strconv.Quote(c.selector)+`).`+c.change+`, true)`)
+		eventually(t, c.selector+" to show that "+c.change, func() bool {
+			return !bytes.Equal(before, value(p, "screenshot", chromedp.CaptureScreenshot()))
 		})
 	}
 }
