@@ -72,3 +72,17 @@ func TestTheFolderDialogKeepsTheFocus(t *testing.T) {
 	eventually(t, "the focus to be on the folder's name", func() bool { return eval[string](p, `document.activeElement.textContent`) == name })
 	p.TabTo("#new-folder")
 }
+
+// On a low screen, as with a page that is shown twice as large, nobody has to look for the buttons.
+func TestTheFolderDialogShowsItsButtonsOnALowScreen(t *testing.T) {
+	t.Parallel()
+	_, p := signedIn(t, robin)
+	size(640, 400)(p)
+	p.Click("browse")
+	p.WaitVisible("picker")
+	p.WaitOnTop(string(testID("use")), "Save here")
+	p.Click("folder-link")
+	p.WaitTextCSS(".picker .crumbs a", "OneDrive")
+	p.WaitOnTop(string(testID("use")), "Save here")
+	p.Narrow()
+}
