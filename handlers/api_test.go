@@ -408,6 +408,12 @@ func TestHistoryFiltersSearchesAndPages(t *testing.T) {
 			t.Errorf("/transfers%s shows %d, want %d", c.query, n, c.want)
 		}
 	}
+	narrowed := b.get("/transfers?state=failed&q=mis").want(200).body
+	for _, want := range []string{`href="/transfers?q=mis&amp;state=notStarted"`, `href="/transfers?q=mis&amp;state=failed">Refresh`} {
+		if !strings.Contains(narrowed, want) {
+			t.Errorf("the narrowed history has no %s", want)
+		}
+	}
 }
 
 func TestNoSecretReachesTheLog(t *testing.T) {

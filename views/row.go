@@ -130,7 +130,7 @@ type List struct {
 // Filters are the states that the history can be narrowed to.
 func (List) Filters() []Link {
 	return []Link{
-		{"All", ""}, {"Running", "inProgress"}, {"Waiting", "waiting"},
+		{"All", ""}, {"Queued", "notStarted"}, {"Running", "inProgress"}, {"Waiting", "waiting"},
 		{"Saved", "completed"}, {"Failed", "failed"}, {"Cancelled", "cancelled"},
 	}
 }
