@@ -155,7 +155,7 @@ func routeWords(t transfer.Transfer) (route, why string) {
 	switch {
 	case t.State == transfer.Completed:
 		return routeDone[t.Route], why
-	case t.Leftover != "":
+	case t.State == transfer.Cancelled: // perhaps it was saved, and its file taken away again
 		return leftoverText[t.Leftover], ""
 	case t.State.Final():
 		return routeTried[t.Route], why

@@ -162,7 +162,7 @@ func TestTheRouteIsToldInItsTime(t *testing.T) {
 	}{
 		{transfer.NotStarted, transfer.Upload, ""},
 		{transfer.InProgress, transfer.Native, "OneDrive fetches it itself"}, {transfer.Completed, transfer.Native, "OneDrive fetched it itself"},
-		{transfer.Failed, transfer.Native, "OneDrive was to fetch it itself"}, {transfer.Cancelled, transfer.Native, "OneDrive was to fetch it itself"},
+		{transfer.Failed, transfer.Native, "OneDrive was to fetch it itself"}, {transfer.Cancelled, transfer.Native, ""},
 		{transfer.InProgress, transfer.Relay, "This server carries it"}, {transfer.Waiting, transfer.Relay, "This server carries it"},
 		{transfer.Completed, transfer.Relay, "Carried by this server"}, {transfer.Failed, transfer.Relay, "This server was to carry it"},
 		{transfer.Waiting, transfer.Upload, "Your browser hands it over"}, {transfer.Completed, transfer.Upload, "Handed over by your browser"},
