@@ -103,6 +103,14 @@ type Picker struct {
 	Return  string // which page the picker was opened from
 }
 
+// FoundWords say how many folders a search has found, for those who do not see them.
+func (k Picker) FoundWords() string {
+	if len(k.Folders) == 0 {
+		return "No folder matches."
+	}
+	return count(len(k.Folders), "folder matches", "folders match") + "."
+}
+
 // Settings is the settings page.
 type Settings struct {
 	Who          string // stands for the account

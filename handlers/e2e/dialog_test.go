@@ -56,6 +56,7 @@ func TestTheTopIsOfferedOnce(t *testing.T) {
 	p.Save(a.sample("meadow.jpg"))
 	p.WaitFinal("meadow.jpg", "completed")
 	p.WaitTextCSS(in("meadow.jpg", "folder"), "OneDrive")
+	p.WaitTextCSS("#announce", "meadow.jpg: Saved")
 }
 
 // Who walks through the folders by keyboard is told each, and goes on from there.
@@ -71,6 +72,9 @@ func TestTheFolderDialogKeepsTheFocus(t *testing.T) {
 	p.WaitTextCSS(`.picker [aria-current="location"]`, name)
 	eventually(t, "the focus to be on the folder's name", func() bool { return eval[string](p, `document.activeElement.textContent`) == name })
 	p.TabTo("#new-folder")
+	p.TabTo("#folder-q")
+	p.Press("album" + kb.Enter)
+	p.WaitTextCSS(`dialog[open] #announce`, "1 folder matches.")
 }
 
 // On a low screen, as with a page that is shown twice as large, nobody has to look for the buttons.

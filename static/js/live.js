@@ -3,7 +3,7 @@
 (() => {
   const rows = document.querySelector('[data-live]');
   if (!rows || !window.EventSource) return;
-  const announce = document.getElementById('announce');
+  const tell = (event, text) => document.dispatchEvent(new CustomEvent(event, { detail: text }));
   // The address names the account: tabs of two accounts share nothing.
   const channel = 'BroadcastChannel' in window ? new BroadcastChannel('skylift ' + rows.dataset.live) : null;
   const recent = []; // what the reader of the stream has passed on, for tabs that open later
@@ -72,7 +72,7 @@
     if (picture) now.querySelector('img')?.classList.add('broken');
     window.htmx?.process(now);
     if (focused && !now.contains(document.activeElement)) now.focus();
-    if (changed) announce.textContent = now.getAttribute('data-say');
+    if (changed) tell('skylift:announce', now.getAttribute('data-say'));
     offerRetry();
   }
 
@@ -83,7 +83,7 @@
     row.classList.add('arrived');
     rows.insertBefore(row, next ?? null);
     window.htmx?.process(row);
-    announce.textContent = row.getAttribute('data-say');
+    tell('skylift:announce', row.getAttribute('data-say'));
     offerRetry();
   }
 
@@ -96,14 +96,12 @@
     channel?.postMessage(m);
   }
 
-  const say = (text) => document.dispatchEvent(new CustomEvent('skylift:say', { detail: text }));
-
   /** The session has ended: what belongs to it goes, but for what was typed and not sent. */
   function leave(text) {
     rows.replaceChildren();
     document.querySelector('details.who')?.remove();
     if (!document.getElementById('urls')?.value) location.reload();
-    else say(text);
+    else tell('skylift:say', text);
   }
   const out = 'You are signed out. Press Save to sign in again: your lines are kept.';
 

@@ -3,6 +3,7 @@
 document.documentElement.classList.add('scripted');
 
 const toast = document.getElementById('toast');
+const announcer = document.getElementById('announce');
 let toastTimer = 0;
 
 /** Shows a short message for a few seconds; screen readers speak it. @param {string} text */
@@ -16,7 +17,7 @@ function say(text) {
 /** An open dialog lies over all that is not in it, and keeps it from screen readers, too. */
 function place() {
   const at = document.querySelector('dialog[open]') ?? document.body;
-  if (toast.parentNode !== at) at.append(toast);
+  if (toast.parentNode !== at) at.append(announcer, toast);
 }
 document.addEventListener('close', place, true);
 document.addEventListener('htmx:afterSwap', place); // a dialog's new content takes the place of all in it
@@ -35,7 +36,10 @@ document.addEventListener('keydown', (e) => { if (e.key === 'Escape') hush(); })
 document.addEventListener('skylift:say', (e) => say(/** @type {CustomEvent} */ (e).detail));
 
 /** Tells screen readers what the others see already. @param {string} text */
-const announced = (text) => { document.getElementById('announce').textContent = text; };
+const announced = (text) => {
+  place();
+  announcer.textContent = text;
+};
 document.addEventListener('skylift:announce', (e) => announced(/** @type {CustomEvent} */ (e).detail));
 
 document.addEventListener('click', async (e) => {

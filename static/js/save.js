@@ -183,8 +183,11 @@
 
   // The form comes back new after each sending, and the dialog with each folder; whoever works by keyboard
   // stays where they were. In the dialog that is the folder's name, which a screen reader then says.
+  // What a search there has found is said, as the focus stays in its field.
   const stays = { save: '#save button.primary', picker: '#picker [aria-current="location"]' };
   document.addEventListener('htmx:afterSettle', (e) => {
+    const found = e.detail.target?.id === 'picker' && document.querySelector('#picker [data-say]');
+    if (found) tell('skylift:announce', found.getAttribute('data-say'));
     const at = stays[e.detail.target?.id] ?? stays[e.detail.elt?.id];
     if (!at || document.activeElement !== document.body) return;
     /** @type {HTMLElement|null} */ (document.querySelector(at))?.focus({ preventScroll: true });
