@@ -36,7 +36,10 @@ func linesSummary(f SaveForm) string {
 			there++
 		}
 	}
-	s := fmt.Sprintf("%s on the way", count(f.Started, "link is", "links are"))
+	s := "No link is on the way"
+	if f.Started > 0 {
+		s = count(f.Started, "link is", "links are") + " on the way"
+	}
 	if there > 0 {
 		s += fmt.Sprintf(", %s saved here before", count(there, "was", "were"))
 	}

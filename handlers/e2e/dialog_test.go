@@ -57,6 +57,9 @@ func TestTheTopIsOfferedOnce(t *testing.T) {
 	p.WaitFinal("meadow.jpg", "completed")
 	p.WaitTextCSS(in("meadow.jpg", "folder"), "OneDrive")
 	p.WaitTextCSS("#announce", "meadow.jpg: Saved")
+	p.Allow("status of 422")
+	p.Save("javascript:alert(1)")
+	p.WaitTextCSS("#announce", "No link is on the way, 1 needs mending.")
 }
 
 // Who walks through the folders by keyboard is told each, and goes on from there.

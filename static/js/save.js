@@ -181,16 +181,16 @@
     sessionStorage.removeItem(kept);
   }
 
-  // The form comes back new after each sending, and the dialog with each folder; whoever works by keyboard
-  // stays where they were. In the dialog that is the folder's name, which a screen reader then says.
-  // What a search there has found is said, as the focus stays in its field.
+  // The form comes back new after each sending, and the dialog with each folder. What became of the lines, or
+  // was found, is said; whoever works by keyboard stays where they were, in the dialog on the folder's name.
   const stays = { save: '#save button.primary', picker: '#picker [aria-current="location"]' };
   document.addEventListener('htmx:afterSettle', (e) => {
-    const found = e.detail.target?.id === 'picker' && document.querySelector('#picker [data-say]');
-    if (found) tell('skylift:announce', found.getAttribute('data-say'));
-    const at = stays[e.detail.target?.id] ?? stays[e.detail.elt?.id];
-    if (!at || document.activeElement !== document.body) return;
-    /** @type {HTMLElement|null} */ (document.querySelector(at))?.focus({ preventScroll: true });
+    const id = [e.detail.target?.id, e.detail.elt?.id].find((i) => i in stays);
+    if (!id) return;
+    const said = document.querySelector(`#${id} [data-say]`);
+    if (said) tell('skylift:announce', said.getAttribute('data-say'));
+    if (document.activeElement !== document.body) return;
+    /** @type {HTMLElement|null} */ (document.querySelector(stays[id]))?.focus({ preventScroll: true });
   });
 
   // The folder picker opens in a dialog; its links and forms stay inside (hx-boost).
