@@ -408,6 +408,10 @@ func TestHistoryFiltersSearchesAndPages(t *testing.T) {
 			t.Errorf("/transfers%s shows %d, want %d", c.query, n, c.want)
 		}
 	}
+	lost := text(b.get("/transfers?cursor=nonsense").want(400).page().one("message"))
+	if !strings.Contains(lost, "load the page again") || strings.Contains(lost, "openapi") {
+		t.Errorf("a page that begins nowhere says %q", lost)
+	}
 	narrowed := b.get("/transfers?state=failed&q=mis").want(200).body
 	for _, want := range []string{`href="/transfers?q=mis&amp;state=notStarted"`, `href="/transfers?q=mis&amp;state=failed">Refresh`} {
 		if !strings.Contains(narrowed, want) {

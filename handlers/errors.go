@@ -345,6 +345,19 @@ func codeOfStatus(status int) string {
 	return "internal"
 }
 
+// pageWords are the words of an error on a page. Who stands there sent a form, and has no use for the API's description.
+func pageWords(err error) (code string, w words) {
+	code, w = judge(err)
+	var field *transfer.RequestError
+	if errors.As(err, &field) {
+		w.did = fieldWords(field)
+	}
+	if code == "invalidRequest" && w.do == requests[code].do {
+		w.do = "Go back, load the page again and try once more."
+	}
+	return code, w
+}
+
 // retryAfter is how long to wait before the same request makes sense again: what was asked for, else a
 // guess; 0 where waiting is no cure.
 func retryAfter(err error) time.Duration {

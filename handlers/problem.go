@@ -60,11 +60,7 @@ func (h *Handler) sendProblem(c echo.Context, err error) error {
 
 // errorPage says in plain words what happened. Somebody who is not signed in is shown the way in.
 func (h *Handler) errorPage(c echo.Context, err error) error {
-	code, w := judge(err)
-	var field *transfer.RequestError
-	if errors.As(err, &field) {
-		w.did = fieldWords(field)
-	}
+	code, w := pageWords(err)
 	if code == "unauthenticated" || code == "signInRequired" {
 		return h.signInPage(c, code, w)
 	}
