@@ -21,6 +21,9 @@ func (p *Page) makeKey(a *app, name string) string {
 	p.Open(a.URL + "/settings")
 	p.call("name the key", chromedp.SendKeys(chromedp.CSS("#device-name"), name+"\r", chromedp.NodeVisible))
 	p.WaitVisible("new-key")
+	eventually(p.t, "the key to be in sight", func() bool {
+		return eval[bool](p, `document.querySelector('[data-testid="new-key"]').getBoundingClientRect().bottom <= innerHeight`)
+	})
 	return eval[string](p, `document.querySelector('[data-testid="new-key"] input').value`)
 }
 
