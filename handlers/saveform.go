@@ -54,9 +54,6 @@ func readOrder(c echo.Context) (order, error) {
 	if again := form.Get("again"); again != "" {
 		o.field, o.lines, o.again, o.key = again, []line{{1, again}}, true, ""
 	}
-	if len(o.lines) > 1 {
-		o.name = ""
-	}
 	return o, nil
 }
 
@@ -123,6 +120,8 @@ func (o order) problem() *views.Notice {
 		return &views.Notice{Tone: views.Bad, What: "There is no address in the field.", Do: "Paste one or more, each on a line of its own."}
 	case len(o.lines) > maxLines:
 		return &views.Notice{Tone: views.Bad, What: "That is more than a thousand addresses.", Did: "Nothing was saved.", Do: "Send them in several goes."}
+	case len(o.lines) > 1 && o.name != "":
+		return &views.Notice{Tone: views.Bad, What: "One name does not do for several links.", Did: "Nothing was saved.", Do: "Empty the name's field, and each gets its own; or save them one by one."}
 	}
 	return nil
 }

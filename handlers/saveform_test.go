@@ -89,6 +89,18 @@ func TestAnEmptyFieldSaysSo(t *testing.T) {
 	}
 }
 
+// A name is not dropped without a word.
+func TestANameForSeveralLinksIsRefused(t *testing.T) {
+	s := setup(t)
+	b := s.signIn(robin)
+	both := s.sample("meadow.jpg") + "\n" + s.sample("garden.jpg")
+	got := b.form("/transfers", "urls", both, "name", "both.jpg").want(422).page()
+	if said := text(got.one("notice")); !strings.Contains(said, "One name does not do for several links.") || field(got, "urls") != both || field(got, "name") != "both.jpg" {
+		t.Errorf("the form says %q and keeps %q and %q", said, field(got, "urls"), field(got, "name"))
+	}
+	b.form("/transfers", "urls", both, "name", " ").want(303)
+}
+
 func TestTheSameFormTwiceIsOneOrder(t *testing.T) {
 	s := setup(t)
 	b := s.signIn(robin)
