@@ -258,13 +258,17 @@ func (p *Page) call(what string, steps ...chromedp.Action[chromedp.Void]) {
 // value runs an action that answers with a value.
 func value[T any](p *Page, what string, action chromedp.Action[T]) T {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
-	defer cancel()
-	v, err := chromedp.Run(ctx, action)
+	v, err := try(p, action)
 	if err != nil {
 		p.t.Fatalf("%s: %v%s", what, err, p.where())
 	}
 	return v
+}
+
+func try[T any](p *Page, action chromedp.Action[T]) (T, error) {
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	return chromedp.Run(ctx, action)
 }
 
 // where says which page a failure happened on, and what it showed.

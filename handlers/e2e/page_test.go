@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -140,6 +141,18 @@ func (p *Page) WaitVisible(id string) {
 	p.call("wait for "+id, chromedp.WaitVisible(testID(id)))
 }
 
+// WaitLoaded waits until the page has loaded: until its scripts have run, its links and forms work as
+// they do without JavaScript.
+func (p *Page) WaitLoaded() {
+	p.t.Helper()
+	eventually(p.t, "the page to load", func() bool {
+		ctx, cancel := context.WithTimeout(p.ctx, patience)
+		defer cancel()
+		state, err := chromedp.Run(ctx, chromedp.Evaluate[string](`document.readyState`))
+		return err == nil && state == "complete"
+	})
+}
+
 // WaitURL waits until the address contains part.
 func (p *Page) WaitURL(part string) {
 	p.t.Helper()
@@ -169,11 +182,23 @@ func (p *Page) textNow(selector string) string {
 	return text
 }
 
-// eval evaluates an expression in the page; a promise is waited for.
+// eval evaluates an expression in the page; a promise is waited for. When the page has just gone to make
+// place for another, that one is asked.
 func eval[T any](p *Page, expression string) T {
 	p.t.Helper()
-	return value(p, "evaluate "+expression, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	evaluate := chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise)
+	v, err := try(p, evaluate)
+	for again := 0; again < 5 && err != nil && gone.MatchString(err.Error()); again++ {
+		v, err = try(p, evaluate)
+	}
+	if err != nil {
+		p.t.Fatalf("evaluate %s: %v%s", expression, err, p.where())
+	}
+	return v
 }
+
+// gone is how Chromium says that a page went away while a script ran in it.
+var gone = regexp.MustCompile(`target navigated or closed|context was destroyed|Cannot find (default execution )?context`)
 
 // Shot keeps a picture of what the window shows.
 func (p *Page) Shot(name string) {

@@ -22,7 +22,8 @@ func TestAFolderOfSomebodyElse(t *testing.T) {
 	p.WaitTextCSS(".picker .crumbs", "Family album")
 	p.FullShot("shared-open")
 	p.Click("use")
-	p.Click("submit") // the address is still in the field
+	eventually(t, "the address in the field, where it was", func() bool { return eval[string](p, `document.getElementById('urls')?.value ?? ''`) != "" })
+	p.Click("submit")
 	p.WaitFinal("meadow.jpg", "completed")
 	p.WaitTextCSS(in("meadow.jpg", "folder"), "Family album")
 	if got := a.Drive(robin).Names("/Family album"); !slices.Contains(got, "meadow.jpg") {

@@ -35,6 +35,7 @@ func (p *Page) SignIn(a *app, login string) {
 	p.Front() // an extension may have opened a tab of its own meanwhile
 	p.Click("account-" + login)
 	p.WaitVisible("who")
+	p.WaitLoaded()
 }
 
 // drive looks into what somebody keeps at the stand-in, past Skylift.
