@@ -128,7 +128,12 @@ func TestASharedFileLeavesNothingOnTheDisk(t *testing.T) {
 	half := bytes.Repeat([]byte("x"), 1<<20)
 	_, _ = part.Write(half)
 	for open() == before {
-		runtime.Gosched()
+		select {
+		case status := <-answered:
+			t.Fatalf("answered %d before all of the file was there", status)
+		default:
+			runtime.Gosched()
+		}
 	}
 	_ = filepath.WalkDir(place, func(path string, d fs.DirEntry, err error) error {
 		if err == nil && strings.HasPrefix(d.Name(), "skylift-") {
