@@ -62,20 +62,25 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	if err != nil {
 		return err
 	}
-	ln, err := net.Listen("tcp", s.Listen)
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("%sLISTEN: another program listens on %s: end it, or choose another address, such as -listen localhost:8088", prefix, s.Listen)
-	case err != nil:
-		return fmt.Errorf("%sLISTEN: %w", prefix, err)
-	}
-	defer ln.Close()
-	listening := publicHost(s.Listen, ln.Addr())
-	if s.URL == "" {
-		s.URL = "http://" + listening
-	}
-	a := &app{settings: s, listening: listening, log: newLog(stderr, s.Log), registry: prometheus.NewRegistry()}
+	a := &app{settings: s, log: newLog(stderr, s.Log), registry: prometheus.NewRegistry()}
 	a.meters = newMeters(a.registry)
+	err = a.run(ctx, stdout)
+	return errors.Join(err, a.close())
+}
+
+// run opens first what one program only can have, the data folder and the address, and says of both what is wrong.
+func (a *app) run(ctx context.Context, stdout io.Writer) error {
+	locked := a.openNode()
+	ln, taken := a.listenWeb()
+	if ln != nil {
+		defer ln.Close()
+	}
+	if err := errors.Join(locked, taken); err != nil {
+		return err
+	}
+	if err := a.build(ctx); err != nil {
+		return err
+	}
 	metrics, err := a.listenMetrics()
 	if err != nil {
 		return err
@@ -83,12 +88,8 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	if metrics != nil {
 		defer metrics.Close()
 	}
-	if err := a.build(ctx); err != nil {
-		return errors.Join(err, a.close())
-	}
 	a.announce(stdout)
-	err = a.serve(ctx, ln, metrics)
-	return errors.Join(err, a.close())
+	return a.serve(ctx, ln, metrics)
 }
 
 // app is the running program's parts.
@@ -109,17 +110,41 @@ type app struct {
 	web       *handlers.Handler
 }
 
-// build makes the parts from the bottom up. Nothing listens yet but the embedded NATS, in memory.
+// openNode opens what everything is kept in. An embedded NATS listens in memory only.
+func (a *app) openNode() (err error) {
+	a.node, err = natsd.Start(natsd.Options{Dir: a.Data, URL: a.NATS, Replicas: a.NATSReplicas, Log: a.log})
+	switch {
+	case errors.Is(err, natsd.ErrLocked):
+		return fmt.Errorf("%sDATA: another Skylift uses the folder %s: end it, or choose another folder, such as -data elsewhere", prefix, a.Data)
+	case err != nil:
+		return fmt.Errorf("%s: start the store: %w", a.kept(), err)
+	}
+	return nil
+}
+
+// listenWeb opens the listener of the pages, which answers once all is built, and finds their address.
+func (a *app) listenWeb() (net.Listener, error) {
+	ln, err := net.Listen("tcp", a.Listen)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%sLISTEN: another program listens on %s: end it, or choose another address, such as -listen localhost:8088", prefix, a.Listen)
+	case err != nil:
+		return nil, fmt.Errorf("%sLISTEN: %w", prefix, err)
+	}
+	a.listening = publicHost(a.Listen, ln.Addr())
+	if a.URL == "" {
+		a.URL = "http://" + a.listening
+	}
+	return ln, nil
+}
+
+// build makes the parts from the bottom up.
 func (a *app) build(ctx context.Context) (err error) {
 	demo := a.demo()
 	if demo {
 		a.useStandIn()
 	}
 	a.source = transfer.NewSource(transfer.SourceOptions{Allow: a.AllowSources, MaxBytes: int64(a.MaxBytes)})
-	a.node, err = natsd.Start(natsd.Options{Dir: a.Data, URL: a.NATS, Replicas: a.NATSReplicas, Log: a.log})
-	if err != nil {
-		return fmt.Errorf("%s: start the store: %w", a.kept(), err)
-	}
 	keys, err := a.keyring(ctx)
 	if err != nil {
 		return fmt.Errorf("%s: %w", a.kept(), err)

@@ -287,6 +287,22 @@ func TestATakenAddressSaysWhatToDo(t *testing.T) {
 	}
 }
 
+// Whoever starts a second one beside the first hears of both, the folder and the address, before anything else is opened.
+func TestASecondSkyliftIsToldAllThatIsTaken(t *testing.T) {
+	dir := t.TempDir()
+	first := start(t, dir)
+	var out, log strings.Builder
+	err := run(t.Context(), []string{"-listen", strings.TrimPrefix(first.url, "http://"), "-data", dir, "-metrics", "localhost:0"}, nil, &out, &log)
+	for _, want := range []string{prefix + "DATA: another Skylift", "-data", prefix + "LISTEN: another program", "-listen"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v does not say %q", err, want)
+		}
+	}
+	if out.Len() > 0 || strings.Contains(log.String(), "metrics") {
+		t.Errorf("it announces %q and logs %s", out.String(), log.String())
+	}
+}
+
 // What keeps the store from opening is told by the name of the setting to mend, before anything is announced.
 func TestAStoreThatDoesNotOpenNamesItsSetting(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "data")

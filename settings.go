@@ -5,17 +5,20 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"net"
 	"net/netip"
 	"net/url"
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -23,6 +26,7 @@ import (
 
 	"skylift/auth"
 	"skylift/onedrive"
+	"skylift/onedrive/transfer/natsd"
 )
 
 // settings are what an operator can choose: each an environment variable with the prefix
@@ -307,6 +311,11 @@ func (s *settings) problems() (found []string) {
 			}
 		}
 	}
+	if s.NATS == "" && s.Data != natsd.Memory {
+		if err := checkFolder(s.Data); err != nil {
+			wrong("DATA", "%v", err)
+		}
+	}
 	if s.Keys != "" {
 		if _, err := auth.OpenKeyring(s.Keys); err != nil {
 			wrong("KEYS", "%v; make one with: openssl rand -base64 32", err)
@@ -314,6 +323,28 @@ func (s *settings) problems() (found []string) {
 	}
 	slices.Sort(found)
 	return found
+}
+
+// checkFolder says why nothing can be kept in dir, as far as one sees from outside. It makes no folder, and
+// in the one that is there a file for a moment.
+func checkFolder(dir string) error {
+	info, err := os.Stat(dir)
+	switch above := filepath.Dir(dir); {
+	case errors.Is(err, fs.ErrNotExist) && above != dir:
+		return checkFolder(above) // where it will be made
+	case err != nil:
+		return err
+	case !info.IsDir():
+		return fmt.Errorf("%s is not a folder", dir)
+	}
+	f, err := os.CreateTemp(dir, "skylift-*")
+	switch {
+	case errors.Is(err, syscall.ENOSPC):
+		return nil // what is there may do
+	case err != nil:
+		return fmt.Errorf("no file can be made in %s: %w", dir, errors.Unwrap(err))
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
 func isPort(s string) bool {

@@ -58,7 +58,11 @@ func TestSettings(t *testing.T) {
 }
 
 func TestAllProblemsAreReportedAtOnce(t *testing.T) {
-	_, err := readSettings([]string{"-nonsense=1", "stray", "-native-stall=0s", "-tenant"}, []string{
+	file := filepath.Join(t.TempDir(), "data")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := readSettings([]string{"-nonsense=1", "stray", "-native-stall=0s", "-data", file, "-tenant"}, []string{
 		"SKYLIFT_LISTEN=8080", "SKYLIFT_URL=skylift.example", "SKYLIFT_CLIENT_ID=id", "SKYLIFT_TENANT=mars", "SKYLIFT_NATIVE=perhaps",
 		"SKYLIFT_MICROSOFT_HOSTS=a.example,https://b.example", "SKYLIFT_NATS_REPLICAS=3", "SKYLIFT_LISTEN_FILE=x",
 		"SKYLIFT_ALLOW_SOURCES=localhost", "SKYLIFT_EMBED_ORIGINS=intranet", "SKYLIFT_TRUSTED_PROXIES=proxy",
@@ -68,7 +72,7 @@ func TestAllProblemsAreReportedAtOnce(t *testing.T) {
 		t.Fatal("no error")
 	}
 	for _, name := range []string{"LISTEN:", "URL:", "CLIENT_ID:", "TENANT:", "NATIVE:", "NATIVE_STALL:", "ALLOW_SOURCES:", "EMBED_ORIGINS:", "TRUSTED_PROXIES:", "KEYS:", "METRICS:", "LISTENN:",
-		"MICROSOFT_HOSTS:", "NATS_REPLICAS:", "LISTEN_FILE:"} {
+		"MICROSOFT_HOSTS:", "NATS_REPLICAS:", "LISTEN_FILE:", "DATA:"} {
 		if !strings.Contains(err.Error(), prefix+name) {
 			t.Errorf("%s%s is not in %v", prefix, name, err)
 		}
@@ -92,6 +96,34 @@ func TestAllProblemsAreReportedAtOnce(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), prefix+name) {
 			t.Errorf("%s%s is not in %v", prefix, name, err)
 		}
+	}
+}
+
+// What keeps the data folder from being used is found without making anything.
+func TestTheDataFolderIsJudgedFromOutside(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		data, env string
+		wrong     bool
+	}{
+		"a folder":                             {data: dir},
+		"one that will be made":                {data: filepath.Join(dir, "a", "b")},
+		"nothing is kept":                      {data: ":memory:"},
+		"a file":                               {data: file, wrong: true},
+		"one inside a file":                    {data: filepath.Join(file, "a", "b"), wrong: true},
+		"a file, but all is kept on a cluster": {data: file, env: "SKYLIFT_NATS=nats://n1:4222"},
+	} {
+		_, err := readSettings([]string{"-data", tt.data}, []string{tt.env}, io.Discard)
+		if wrong := err != nil && strings.Contains(err.Error(), prefix+"DATA: "); wrong != tt.wrong || !wrong && err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
+		t.Errorf("the folder holds %v, %v; want the file only", left, err)
 	}
 }
 
