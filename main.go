@@ -101,6 +101,7 @@ type app struct {
 	meters    *meters
 
 	node      *natsd.Node
+	keys      *auth.Keyring
 	microsoft *fakegraph.Server // nil unless this is the demo
 	graph     *onedrive.Graph
 	source    *transfer.Source
@@ -145,24 +146,23 @@ func (a *app) build(ctx context.Context) (err error) {
 		a.useStandIn()
 	}
 	a.source = transfer.NewSource(transfer.SourceOptions{Allow: a.AllowSources, MaxBytes: int64(a.MaxBytes)})
-	keys, err := a.keyring(ctx)
-	if err != nil {
+	if a.keys, err = a.keyring(ctx); err != nil {
 		return fmt.Errorf("%s: %w", a.kept(), err)
 	}
 	if demo {
 		a.microsoft = fakegraph.New(fakegraph.Options{
-			URL: a.URL, Prefix: "/demo", Own: a.ClientID, Fetch: a.source.RoundTripper(), Secret: keys.Derive("demo sign-ins", 32)[0], Apart: a.apart(),
+			URL: a.URL, Prefix: "/demo", Own: a.ClientID, Fetch: a.source.RoundTripper(), Secret: a.keys.Derive("demo sign-ins", 32)[0], Apart: a.apart(),
 		})
 	}
 	a.graph, err = onedrive.New(onedrive.Config{GraphURL: a.GraphURL, Hosts: a.MicrosoftHosts, Observe: a.meters.called, UserAgent: "NONISV|Skylift|Skylift/1.0"})
 	if err != nil {
 		return fmt.Errorf("%sGRAPH_URL: %w", prefix, err)
 	}
-	parts, err := a.signIn(ctx, keys)
+	parts, err := a.signIn(ctx)
 	if err != nil {
 		return fmt.Errorf("%s: open the sign-in store: %w", a.kept(), err)
 	}
-	if err := a.saving(ctx, keys, parts); err != nil {
+	if err := a.saving(ctx, parts); err != nil {
 		return fmt.Errorf("%s: %w", a.kept(), err)
 	}
 	a.web = handlers.New(*parts)
@@ -207,7 +207,7 @@ func (a *app) keyring(ctx context.Context) (*auth.Keyring, error) {
 }
 
 // signIn opens what knows who the user is, and begins the web side's options with it.
-func (a *app) signIn(ctx context.Context, keys *auth.Keyring) (*handlers.Options, error) {
+func (a *app) signIn(ctx context.Context) (*handlers.Options, error) {
 	js, replicas := a.node.JetStream(), a.node.Replicas()
 	base, err := url.Parse(a.URL)
 	if err != nil {
@@ -225,7 +225,7 @@ func (a *app) signIn(ctx context.Context, keys *auth.Keyring) (*handlers.Options
 	if o.Demo {
 		realm = "demo" // at whichever address it listens
 	}
-	if a.tokens, err = auth.OpenTokens(ctx, js, replicas, keys, a.meters.refresher(o.Provider)); err != nil {
+	if a.tokens, err = auth.OpenTokens(ctx, js, replicas, a.keys, a.meters.refresher(o.Provider)); err != nil {
 		return nil, err
 	}
 	if o.Users, err = auth.OpenUsers(ctx, js, replicas); err != nil {
@@ -234,14 +234,14 @@ func (a *app) signIn(ctx context.Context, keys *auth.Keyring) (*handlers.Options
 	if o.Devices, err = auth.OpenDevices(ctx, js, replicas, realm); err != nil {
 		return nil, err
 	}
-	if o.Pendings, err = auth.OpenPendings(ctx, js, replicas, keys, auth.PendingOptions{Secure: a.secure()}); err != nil {
+	if o.Pendings, err = auth.OpenPendings(ctx, js, replicas, a.keys, auth.PendingOptions{Secure: a.secure()}); err != nil {
 		return nil, err
 	}
-	if o.Sessions, err = auth.OpenSessions(ctx, js, replicas, keys, auth.SessionOptions{Secure: a.secure(), Realm: realm}); err != nil {
+	if o.Sessions, err = auth.OpenSessions(ctx, js, replicas, a.keys, auth.SessionOptions{Secure: a.secure(), Realm: realm}); err != nil {
 		return nil, err
 	}
 	panel := auth.SessionOptions{Secure: a.secure() || a.loopback(), Realm: realm, Panel: true}
-	if o.Panels, err = auth.OpenSessions(ctx, js, replicas, keys, panel); err != nil {
+	if o.Panels, err = auth.OpenSessions(ctx, js, replicas, a.keys, panel); err != nil {
 		return nil, err
 	}
 	if o.Handoffs, err = auth.OpenHandoffs(ctx, js, replicas); err != nil {
@@ -252,10 +252,10 @@ func (a *app) signIn(ctx context.Context, keys *auth.Keyring) (*handlers.Options
 }
 
 // saving opens the transfers and everything that moves bytes, and completes the web side's options.
-func (a *app) saving(ctx context.Context, keys *auth.Keyring, o *handlers.Options) (err error) {
+func (a *app) saving(ctx context.Context, o *handlers.Options) (err error) {
 	// Not with ctx: what runs is stored and handed over after the signal to stop; close ends it.
 	a.store, err = transfer.OpenStore(context.WithoutCancel(ctx), a.node.JetStream(), a.node.Conn(), transfer.StoreOptions{
-		Replicas: a.node.Replicas(), Sealer: keys, Retention: a.Retention, Space: a.node.Space, Ended: a.meters.ended,
+		Replicas: a.node.Replicas(), Sealer: a.keys, Retention: a.Retention, Space: a.node.Space, Ended: a.meters.ended,
 	})
 	if err != nil {
 		return fmt.Errorf("open the transfers: %w", err)
@@ -380,7 +380,11 @@ func (a *app) tend(ctx context.Context) {
 		if err != nil && ctx.Err() == nil {
 			a.log.Warn("what an older key seals stays as it is until tomorrow or the next start", "error", err)
 		} else if err == nil {
-			a.log.Info("all is sealed with the newest key", "written again", n)
+			level := slog.LevelDebug
+			if n > 0 || a.keys.Older() {
+				level = slog.LevelInfo // somebody may wait for it, to drop a key
+			}
+			a.log.Log(ctx, level, "all is sealed with the newest key", "written again", n)
 		}
 		select {
 		case <-day.C:

@@ -181,6 +181,9 @@ func (k *Keyring) Stale(sealed []byte) bool {
 	return len(sealed) < sealHeader || string(sealed[1:sealHeader]) != string(k.keys[0].id[:])
 }
 
+// Older reports whether the ring has keys beside the newest.
+func (k *Keyring) Older() bool { return len(k.keys) > 1 }
+
 // Derive gives one key of n bytes for each key of the ring, newest first, for another use such as
 // signing cookies. The same purpose gives the same keys.
 func (k *Keyring) Derive(purpose string, n int) [][]byte {
