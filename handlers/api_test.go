@@ -155,6 +155,30 @@ func TestIdempotencyKeyMakesTwoRequestsOneTransfer(t *testing.T) {
 	}
 }
 
+// Who takes a transfer off the list forgets it: its key stands for nothing, and then for the next transfer, once.
+func TestAKeyIsFreeOnceItsTransferIsOffTheList(t *testing.T) {
+	s := setup(t)
+	b := s.signIn(robin)
+	post := func(path, body, key string) answer {
+		return b.do("POST", "/api/v1/transfers"+path, body, http.Header{"Content-Type": {"application/json"}, "Idempotency-Key": {key}}).want(202)
+	}
+	line := `{"sourceUrl":"` + s.sample("meadow.jpg") + `"}`
+	for name, save := range map[string]func() any{
+		"alone": func() any { return post("", line, "alone").json()["id"] },
+		"in a batch": func() any {
+			return post("/batch", `{"transfers":[`+line+`]}`, "many").json()["value"].([]any)[0].(map[string]any)["id"]
+		},
+	} {
+		first := save().(string)
+		b.final(first)
+		b.do("DELETE", "/api/v1/transfers/"+first, "", nil).want(204)
+		second := save()
+		if again := save(); second == first || again != second {
+			t.Errorf("%s: %v, after its deletion %v, then %v; want another one, once", name, first, second, again)
+		}
+	}
+}
+
 // What was accepted stays so: the same key gives it also once its folder is gone, or with another request.
 func TestTheSameKeyIsTheSameTransferWhateverCameOfTheFolder(t *testing.T) {
 	s := setup(t)
