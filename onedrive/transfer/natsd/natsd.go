@@ -91,8 +91,17 @@ func (n *Node) start() error {
 	if n.events, err = n.connect("skylift events"); err != nil {
 		return err
 	}
-	n.js, err = jetstream.New(n.writes, jetstream.WithDefaultTimeout(3*time.Second))
+	n.js, err = jetstream.New(n.writes, jetstream.WithDefaultTimeout(n.patience()))
 	return err
+}
+
+// patience is how long an answer is waited for. The server inside gives one in the end, however busy its machine
+// is; of a cluster it may be that nobody does.
+func (n *Node) patience() time.Duration {
+	if n.Shared() {
+		return 3 * time.Second
+	}
+	return 15 * time.Second
 }
 
 // serve starts the server inside, alone on its folder.
@@ -135,7 +144,7 @@ func (n *Node) serve() error {
 func (n *Node) connect(name string) (*nats.Conn, error) {
 	opts := []nats.Option{
 		nats.Name(name), nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond),
-		nats.ReconnectJitter(100*time.Millisecond, 100*time.Millisecond), nats.ReconnectBufSize(-1), nats.Timeout(3 * time.Second),
+		nats.ReconnectJitter(100*time.Millisecond, 100*time.Millisecond), nats.ReconnectBufSize(-1), nats.Timeout(n.patience()),
 		nats.ErrorHandler(func(_ *nats.Conn, s *nats.Subscription, err error) { n.opt.Log.Warn("nats", "error", err) }),
 	}
 	if n.server != nil {

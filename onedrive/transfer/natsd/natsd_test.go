@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -52,6 +53,13 @@ func TestStartRefusesAFolderInUse(t *testing.T) {
 	start(t, natsd.Options{Dir: dir})
 	if _, err := natsd.Start(natsd.Options{Dir: dir}); !errors.Is(err, natsd.ErrLocked) {
 		t.Errorf("second start: %v, want ErrLocked", err)
+	}
+}
+
+// On a machine that stands still for a few seconds, as one with too much to do does, a start must not fail.
+func TestTheServerInsideIsWaitedFor(t *testing.T) {
+	if got := start(t, natsd.Options{Dir: natsd.Memory}).JetStream().Options().DefaultTimeout; got < 10*time.Second {
+		t.Errorf("a call is given up after %v", got)
 	}
 }
 
