@@ -28,12 +28,12 @@ func startNATS(t testing.TB, dir string, instances int) []jetstream.JetStream {
 	}
 	var handles []jetstream.JetStream
 	for range instances {
-		conn, err := nats.Connect("", nats.InProcessServer(ns))
+		conn, err := nats.Connect("", nats.InProcessServer(ns), nats.Timeout(20*time.Second))
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(conn.Close)
-		js, err := jetstream.New(conn)
+		js, err := jetstream.New(conn, jetstream.WithDefaultTimeout(20*time.Second)) // the machine may have much to do
 		if err != nil {
 			t.Fatal(err)
 		}
