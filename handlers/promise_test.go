@@ -106,7 +106,7 @@ func TestABodyThatNeverComesIsNotWaitedFor(t *testing.T) {
 		}
 		defer conn.Close()
 		_, _ = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{", path)
-		_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+		_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
 		r := bufio.NewReader(conn)
 		resp, err := http.ReadResponse(r, nil)
 		if err == nil {
@@ -129,7 +129,7 @@ func TestARefusalReachesWhoIsStillSending(t *testing.T) {
 	for request, want := range map[string]int{"POST /api/v1/transfers": 413, "PUT /api/v1/transfers/01K0000000000000000000000A/content": 404, "POST /transfers": 413} {
 		conn := must(net.Dial("tcp", host))(t)
 		defer conn.Close()
-		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+		_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
 		_, _ = fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: %s\r\nCookie: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", request, host, cookie, len(body))
 		if _, err := conn.Write(body); err != nil {
 			t.Errorf("%s: %v while it sends", request, err)

@@ -122,17 +122,12 @@ func TestAnUnseenFolderHasAPath(t *testing.T) {
 	}
 }
 
-// waits reads the transfer until it waits for the reason.
+// waits follows the transfer until it waits for the reason.
 func (b *browser) waits(id, reason string) {
 	b.s.t.Helper()
-	var got map[string]any
-	for range 100 {
-		if got = b.get("/api/v1/transfers/" + id).want(200).json(); got["reason"] == reason {
-			return
-		}
-		<-time.After(20 * time.Millisecond)
+	events := b.events("/api/v1/events")
+	for !strings.Contains(events.until(id).data, `"reason":"`+reason+`"`) {
 	}
-	b.s.t.Errorf("it does not wait for %s: %v", reason, got)
 }
 
 func TestACursorThatIsNoneIsABadRequest(t *testing.T) {
