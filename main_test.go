@@ -64,9 +64,10 @@ func TestARestartLosesNothing(t *testing.T) {
 
 // program is a running Skylift.
 type program struct {
-	url  string
-	end  context.CancelFunc
-	done chan error
+	url     string
+	metrics string // host and port, if it has them
+	end     context.CancelFunc
+	done    chan error
 }
 
 // start runs the program on a free port with its data in dir until the test ends.
@@ -84,7 +85,7 @@ func start(t *testing.T, dir string, args ...string) *program {
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		if _, address, ok := strings.Cut(lines.Text(), "Skylift is at "); ok {
-			p.url = address
+			p.url, p.metrics = address, log.metrics()
 			go func() { _, _ = io.Copy(io.Discard, out) }() // ends when run closes in
 			return p
 		}
@@ -109,8 +110,9 @@ func (p *program) stop(t *testing.T) {
 
 // testLog hands the program's log to the test, and refuses lines after its end.
 type testLog struct {
-	mu sync.Mutex
-	t  *testing.T
+	mu     sync.Mutex
+	t      *testing.T
+	listen string // where the metrics are
 }
 
 func (l *testLog) Write(b []byte) (int, error) {
@@ -119,7 +121,17 @@ func (l *testLog) Write(b []byte) (int, error) {
 	if l.t != nil {
 		l.t.Log(strings.TrimSpace(string(b)))
 	}
+	var line struct{ Msg, Listen string }
+	if json.Unmarshal(b, &line) == nil && line.Msg == "metrics" {
+		l.listen = line.Listen
+	}
 	return len(b), nil
+}
+
+func (l *testLog) metrics() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.listen
 }
 
 func (l *testLog) close() {
@@ -141,7 +153,7 @@ func (p *program) signIn(t *testing.T, login string) *caller {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &caller{base: p.url, http: &http.Client{Jar: jar, Timeout: 20 * time.Second}}
+	c := &caller{base: p.url, http: &http.Client{Jar: jar, Timeout: time.Minute}}
 	c.http.CheckRedirect = func(r *http.Request, _ []*http.Request) error {
 		if strings.HasSuffix(r.URL.Path, "/oauth2/v2.0/authorize") {
 			q := r.URL.Query()
@@ -205,7 +217,7 @@ func (c *caller) post(t *testing.T, path, body string) (s seen) {
 // follow reads the event stream until all of the transfers are final.
 func (c *caller) follow(t *testing.T, ids ...string) map[string]seen {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+"/api/v1/events", nil)
 	if err != nil {

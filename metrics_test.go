@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net"
 	"strings"
 	"testing"
 
@@ -12,19 +11,13 @@ import (
 // TestMetricsTellWhatAnOperatorAsks saves one file, fails at another, and reads /metrics as a
 // monitoring system does.
 func TestMetricsTellWhatAnOperatorAsks(t *testing.T) {
-	free, err := net.Listen("tcp", "localhost:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := free.Addr().String()
-	free.Close()
-	p := start(t, natsd.Memory, "-metrics", address)
+	p := start(t, natsd.Memory, "-metrics", "localhost:0")
 	c := p.signIn(t, "robin@demo.example")
 	saved := c.post(t, "/api/v1/transfers", `{"sourceUrl":"`+p.url+`/demo/samples/meadow.jpg"}`)
 	missing := c.post(t, "/api/v1/transfers", `{"sourceUrl":"`+p.url+`/demo/samples/missing.jpg"}`)
 	last := c.follow(t, saved.ID, missing.ID)
 
-	c.base = "http://" + address
+	c.base = "http://" + p.metrics
 	text := ""
 	for try := 0; try < 100 && strings.Count(text, "skylift_transfers_ended_total{") < 2; try++ {
 		text = c.get(t, c.base+"/metrics") // an end is counted just after it is told

@@ -126,7 +126,7 @@ type person struct {
 
 func newPerson(t *testing.T) person {
 	jar, _ := cookiejar.New(nil)
-	return person{&http.Client{Jar: jar, Timeout: 20 * time.Second}, t}
+	return person{&http.Client{Jar: jar, Timeout: time.Minute}, t}
 }
 
 // see loads an address and returns where it ended, the status and the page.

@@ -35,7 +35,7 @@ type eventStream struct {
 func (b *browser) events(path string, head ...string) *eventStream {
 	t := b.s.t
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	if strings.HasPrefix(path, "/") {
 		path = b.s.url + path
 	}
