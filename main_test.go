@@ -67,7 +67,7 @@ type program struct {
 	url     string
 	metrics string // host and port, if it has them
 	end     context.CancelFunc
-	done    chan error
+	done    chan error // what it ended with, then closed
 }
 
 // start runs the program on a free port with its data in dir until the test ends.
@@ -79,6 +79,7 @@ func start(t *testing.T, dir string, args ...string) *program {
 	p := &program{end: cancel, done: make(chan error, 1)}
 	go func() {
 		p.done <- run(ctx, append([]string{"-listen", "localhost:0", "-data", dir, "-metrics", ""}, args...), nil, in, log)
+		close(p.done)
 		in.Close()
 	}()
 	t.Cleanup(func() { p.stop(t); log.close() })
@@ -98,13 +99,8 @@ func start(t *testing.T, dir string, args ...string) *program {
 func (p *program) stop(t *testing.T) {
 	t.Helper()
 	p.end()
-	if err, ok := <-p.done; ok && err != nil {
+	if err := <-p.done; err != nil {
 		t.Errorf("the program ended with %v", err)
-	}
-	select {
-	case <-p.done:
-	default:
-		close(p.done)
 	}
 }
 
