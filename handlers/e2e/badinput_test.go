@@ -144,6 +144,7 @@ func TestSavingWhenSignedOut(t *testing.T) {
 	p.Click("submit")
 	p.Click("account-" + robin) // it asks to sign in again
 	p.WaitVisible("save")
+	p.WaitLoaded()
 	if got := eval[string](p, `document.getElementById('urls').value`); !strings.Contains(got, "meadow.jpg") {
 		t.Errorf("the field holds %q, want the line kept", got)
 	}

@@ -22,6 +22,7 @@ func TestANewcomerSavesTwoLinks(t *testing.T) {
 	p.Shot("accounts")
 	p.Click("account-" + robin)
 	p.WaitVisible("save")
+	p.WaitLoaded()
 	p.Shot("first")
 
 	p.Click("browse")
