@@ -14,15 +14,30 @@ const looks = {
   completed: ['good', 'check', 'Saved'], failed: ['bad', 'alert', 'Not saved'], cancelled: ['off', 'stop', 'Cancelled'],
 }
 
-/** @param {import('./types.js').Transfer} t @param {(deed: string, t: any) => void} act */
-export function transferRow(t, act) {
-  const [tone, symbol, words] = looks[t.state] ?? looks.waiting
-  const percent = t.state === 'inProgress' && typeof t.percentageComplete === 'number' ? Math.floor(t.percentageComplete) : undefined
+const leftovers = { // of a cancelled one
+  mayArrive: 'OneDrive had begun to fetch it, and may still finish.', recycled: 'The file is in OneDrive’s recycle bin.',
+  kept: 'OneDrive had fetched it before it could be stopped, and the file is there.',
+}
+
+const percentOf = (t) => (t.state === 'inProgress' && typeof t.percentageComplete === 'number' ? Math.floor(t.percentageComplete) : undefined)
+
+/** What its row says. @param {import('./types.js').Transfer} t */
+export function saysOf(t) {
+  const [, , words] = looks[t.state] ?? looks.waiting
+  const percent = percentOf(t)
   const says = {
     completed: [words, `in ${placeOf(t.folder)}`], inProgress: [percent === undefined ? words : `${words} ${percent} %`],
     waiting: [reasons[t.reason] ?? words], failed: [t.error?.message ?? words, t.error?.advice],
+    cancelled: t.leftover in leftovers ? [`${words}.`, leftovers[t.leftover]] : [words],
   }[t.state] ?? [words]
-  return row({ id: t.id, tone, symbol, name: t.item?.name || t.name || 'file', says: says.filter(Boolean).join(' '), percent, running: t.state === 'inProgress' }, [
+  return says.filter(Boolean).join(' ')
+}
+
+/** @param {import('./types.js').Transfer} t @param {(deed: string, t: any) => void} act */
+export function transferRow(t, act) {
+  const [tone, symbol] = looks[t.state] ?? looks.waiting
+  const percent = percentOf(t)
+  return row({ id: t.id, tone, symbol, name: t.item?.name || t.name || 'file', says: saysOf(t), percent, running: t.state === 'inProgress' }, [
     t.state === 'completed' && webLink(t.item?.webUrl) && ['open', 'open', 'Open in OneDrive'],
     t.state === 'completed' && Date.now() - Date.parse(t.lastModifiedDateTime) < undoFor && ['undo', 'undo', 'Undo: move to the recycle bin'],
     t.state === 'failed' && ['retry', 'retry', 'Try again'],

@@ -24,6 +24,7 @@
  * @property {number|null} percentageComplete
  * @property {number|null} bytesTransferred
  * @property {string|null} reason
+ * @property {'mayArrive'|'recycled'|'kept'|null} [leftover] what a cancelled one leaves in OneDrive
  * @property {Problem|null} error
  * @property {{id: string, name: string, size: number, webUrl: string}|null} item
  * @property {string} createdDateTime

@@ -5,6 +5,7 @@ import { parseAddress, reasons, sitePattern } from '../address.js'
 import { parseHeaders } from '../settings.js'
 import { events } from '../events.js'
 import { itemsFor, next, pause } from '../outbox.js'
+import { saysOf } from '../rows.js'
 
 test('addresses of servers are made whole or refused with a reason', () => {
   const good = {
@@ -51,6 +52,14 @@ test('a click is about the thing that was clicked', () => {
   for (const [menuItemId, [kind, path]] of Object.entries(want)) assert.deepEqual(targetsOf({ ...all, menuItemId }), { kind, addresses: [`https://a.example/${path}`] })
   for (const srcUrl of ['javascript:alert(1)', 'file:///etc/passwd', 'chrome://settings', undefined, '']) assert.deepEqual(targetsOf({ menuItemId: 'save-image', srcUrl }).addresses, [])
   for (const menu of menus.filter((m) => m.id !== 'pictures')) assert.ok(want[menu.id], menu.id)
+})
+
+test('a cancelled row says what is left in OneDrive', () => {
+  const says = (leftover) => saysOf(/** @type {any} */ ({ state: 'cancelled', leftover }))
+  assert.equal(says(null), 'Cancelled')
+  assert.match(says('mayArrive'), /^Cancelled\. .*may still finish/)
+  assert.match(says('recycled'), /recycle bin/)
+  assert.match(says('kept'), /the file is there/)
 })
 
 test('a request carries where it was found, and only web pages count', () => {
