@@ -16,7 +16,7 @@ type App struct {
 	ExpiredSecrets []string // answered by AADSTS7000222
 	RedirectURIs   []string // compared letter by letter, but for the port of http://localhost
 	// SignInAudience is AzureADandPersonalMicrosoftAccount (also when empty),
-	// PersonalMicrosoftAccount or AzureADMultipleOrgs.
+	// PersonalMicrosoftAccount, AzureADMultipleOrgs or AzureADMyOrg.
 	SignInAudience string
 }
 
@@ -42,15 +42,22 @@ func (a *App) checkAudience(t tenant) *stsError {
 	switch {
 	case a.SignInAudience == "PersonalMicrosoftAccount" && t.id != ConsumersTenant:
 		return sts(9002331, a.ID)
-	case a.SignInAudience == "AzureADMultipleOrgs" && t.id == ConsumersTenant:
+	case a.worksOnly() && t.id == ConsumersTenant:
 		return sts(9002332, a.ID)
+	case a.SignInAudience == "AzureADMyOrg" && t.id == "":
+		return sts(50194, a.ID)
 	}
 	return nil
 }
 
+// worksOnly says whether the registration is for work and school accounts only.
+func (a *App) worksOnly() bool {
+	return a.SignInAudience == "AzureADMultipleOrgs" || a.SignInAudience == "AzureADMyOrg"
+}
+
 // admitsAccount says whether the registration is for this kind of account.
 func (a *App) admitsAccount(account *Account) *stsError {
-	if a != nil && a.SignInAudience == "AzureADMultipleOrgs" && account.Personal() {
+	if a != nil && a.worksOnly() && account.Personal() {
 		return sts(500208, account.Login)
 	}
 	return nil

@@ -184,7 +184,7 @@ func (s *Server) grantCode(w http.ResponseWriter, r *http.Request, req *authRequ
 func (s *Server) sendCode(w http.ResponseWriter, r *http.Request, req *authRequest, a *Account) {
 	state := s.signIn(w, r, a)
 	g := &grant{account: a, client: req.client, scopes: a.gives(req.scopes), tenant: req.tenant, nonce: req.nonce, started: s.now()}
-	value := newSecret("demo-code-", 300)
+	value := newSecret(codePrefix, 300)
 	s.login.mu.Lock()
 	s.login.codes.put(digest(value), &code{grant: g, literal: req.literal, proof: req.proof}, s.now().Add(codeLife))
 	s.login.mu.Unlock()

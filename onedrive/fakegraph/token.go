@@ -118,6 +118,13 @@ func (s *Server) redeemCode(r *http.Request, t tenant, who credentials) (*grant,
 	if value == "" {
 		return nil, scopes{}, sts(900144, "code")
 	}
+	if !looksLikeCode(value) && t.id != ConsumersTenant {
+		// https://github.com/Azure-Samples/ms-identity-dotnet-webapi-azurefunctions/issues/3 and
+		// OneDrive/onedrive-api-docs issue 1229: the number of a bad request with the word for a bad code.
+		e := sts(9002313)
+		e.oauth = "invalid_grant"
+		return nil, scopes{}, e
+	}
 	s.login.mu.Lock()
 	defer s.login.mu.Unlock()
 	c, expired, ok := s.login.codes.get(digest(value), s.now())
@@ -148,6 +155,14 @@ func (s *Server) redeemCode(r *http.Request, t tenant, who credentials) (*grant,
 	s.count("codeRedeemed")
 	c.grant.confidential, c.grant.spa = who.confidential, spa
 	return c.grant, asked, nil
+}
+
+// codePrefix is what the codes of this server begin with; Microsoft's for personal accounts begin with "M.".
+const codePrefix = "demo-code-"
+
+// looksLikeCode says whether a text is in the form of a code, whoever issued it.
+func looksLikeCode(value string) bool {
+	return strings.HasPrefix(value, codePrefix) || strings.HasPrefix(value, "M.")
 }
 
 // verify holds the verifier against the challenge. One without the other is refused, so that

@@ -36,6 +36,8 @@ func TestTokenRefuses(t *testing.T) {
 		{"two client ids", "", codeForm(fresh), []string{"Authorization", basic("another", "any")}, 400, "invalid_request", 9002313},
 		{"no code", "", codeForm(""), nil, 400, "invalid_request", 900144},
 		{"a code that nobody issued", "", codeForm("M.R3_BAY.x"), nil, 400, "invalid_grant", 70000},
+		{"a made-up code", "", codeForm("made-up"), nil, 400, "invalid_grant", 9002313},
+		{"a made-up code of a personal account", "consumers", codeForm("made-up"), nil, 400, "invalid_grant", 70000},
 		{"a code of another client", "", codeForm(fresh, "client_id", "another"), nil, 400, "invalid_grant", 70000},
 		{"a code used before (§6.2)", "", codeForm(spent), nil, 400, "invalid_grant", 54005},
 		{"a code older than ten minutes (§6.2)", "", codeForm(old), nil, 400, "invalid_grant", 70008},
@@ -268,6 +270,7 @@ func TestRegisteredApps(t *testing.T) {
 		{ID: "native", RedirectURIs: []string{testRedirect}},
 		{ID: "personal", SignInAudience: "PersonalMicrosoftAccount", RedirectURIs: []string{testRedirect}},
 		{ID: "work", SignInAudience: "AzureADMultipleOrgs", RedirectURIs: []string{testRedirect}},
+		{ID: "one-org", SignInAudience: "AzureADMyOrg", RedirectURIs: []string{testRedirect}},
 	}})
 	for _, row := range []struct {
 		name, tenant string
@@ -280,6 +283,8 @@ func TestRegisteredApps(t *testing.T) {
 		{"127.0.0.1 is not localhost", "common", []string{"redirect_uri", "http://127.0.0.1:8080/auth/callback?from=demo"}, "AADSTS50011", ""},
 		{"a personal app at common", "common", []string{"client_id", "personal"}, "AADSTS9002331", ""},
 		{"a work app at consumers", "consumers", []string{"client_id", "work"}, "AADSTS9002332", ""},
+		{"an app of one organisation at common", "common", []string{"client_id", "one-org"}, "AADSTS50194", ""},
+		{"an app of one organisation at consumers", "consumers", []string{"client_id", "one-org"}, "AADSTS9002332", ""},
 		{"a personal account in a work app", "common", []string{"client_id", "work", "prompt", "none", "login_hint", "robin@demo.example"}, "", "AADSTS500208"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -305,10 +310,11 @@ func TestRegisteredApps(t *testing.T) {
 		{"a public client", "native", "-", 200, ""},
 		{"a public client with a secret", "native", "one", 401, "AADSTS700025"},
 		{"an unknown client", "nobody", "one", 400, "AADSTS700016"},
+		{"a made-up code with the secret", testClient, "one", 400, "AADSTS9002313"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			code := "x"
-			if row.client != "nobody" {
+			if row.status == 200 {
 				code = v.code("robin@demo.example", "client_id", row.client)
 			}
 			got := v.token(codeForm(code, "client_id", row.client, "client_secret", row.secret))
