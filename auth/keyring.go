@@ -80,6 +80,12 @@ func LoadOrCreateKeyring(dir string) (*Keyring, error) {
 			return nil, fmt.Errorf("auth: make the key file: %w", err)
 		}
 	}
+	return LoadKeyring(dir)
+}
+
+// LoadKeyring reads the ring from the file "keys" in dir; fs.ErrNotExist when there is none.
+func LoadKeyring(dir string) (*Keyring, error) {
+	name := filepath.Join(dir, keyFileName)
 	info, err := os.Stat(name)
 	if err != nil {
 		return nil, fmt.Errorf("auth: key file: %w", err)

@@ -118,7 +118,7 @@ func (k *keySet) fetch(ctx context.Context) error {
 		Issuer  string `json:"issuer"`
 		JWKSURI string `json:"jwks_uri"`
 	}
-	if err := k.get(ctx, k.metadataURL, &metadata); err != nil {
+	if _, err := k.get(ctx, k.metadataURL, &metadata); err != nil {
 		return err
 	}
 	if !sameOrigin(metadata.JWKSURI, k.base) || !strings.HasPrefix(metadata.Issuer, k.base+"/") {
@@ -127,7 +127,7 @@ func (k *keySet) fetch(ctx context.Context) error {
 	var list struct {
 		Keys []json.RawMessage `json:"keys"`
 	}
-	if err := k.get(ctx, metadata.JWKSURI, &list); err != nil {
+	if _, err := k.get(ctx, metadata.JWKSURI, &list); err != nil {
 		return err
 	}
 	keys := map[string]signingKey{}
@@ -175,33 +175,47 @@ func parseKey(raw []byte) (string, signingKey, bool) {
 	return key.KeyID, signingKey{public, head.Issuer}, true
 }
 
-func (k *keySet) get(ctx context.Context, address string, into any) error {
+// get fetches a public document; the header comes with every answer. What a refusal is called is kept, so that
+// a tenant that does not exist shows.
+func (k *keySet) get(ctx context.Context, address string, into any) (http.Header, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return &SignInError{Kind: Misconfigured, Detail: "login address"}
+		return nil, &SignInError{Kind: Misconfigured, Detail: "login address"}
 	}
 	if k.client == nil {
-		return errNoClient
+		return nil, errNoClient
 	}
 	request.Header.Set("User-Agent", userAgent)
 	response, err := k.client.Do(request)
 	if err != nil {
-		return unreachable(err)
+		return nil, unreachable(err)
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, keysMaxBody))
 	switch {
 	case err != nil:
-		return unreachable(err)
+		return response.Header, unreachable(err)
 	case response.StatusCode >= 500 || response.StatusCode == http.StatusTooManyRequests:
-		return &SignInError{Kind: TryAgain, Detail: fmt.Sprintf("login host answered %d", response.StatusCode)}
+		return response.Header, &SignInError{Kind: TryAgain, Detail: fmt.Sprintf("login host answered %d", response.StatusCode)}
 	case response.StatusCode != http.StatusOK:
-		return &SignInError{Kind: Misconfigured, Detail: fmt.Sprintf("login host answered %d for its metadata or keys", response.StatusCode)}
+		return response.Header, refusedDocument(response.StatusCode, body)
 	}
 	if err := json.Unmarshal(body, into); err != nil {
-		return &SignInError{Kind: TryAgain, Detail: "login host sent no JSON"}
+		return response.Header, &SignInError{Kind: TryAgain, Detail: "login host sent no JSON"}
 	}
-	return nil
+	return response.Header, nil
+}
+
+// refusedDocument is the error of a 4xx for metadata or keys.
+func refusedDocument(status int, body []byte) error {
+	var refusal struct {
+		Code        string `json:"error"`
+		Description string `json:"error_description"`
+	}
+	_ = json.Unmarshal(body, &refusal) // best effort: a proxy's page has none
+	e := signInError(refusal.Code, refusal.Description)
+	e.Kind, e.Detail = Misconfigured, fmt.Sprintf("login host answered %d for its metadata or keys", status)
+	return e
 }
 
 // unreachable drops the address from a network error, and keeps a caller's cancellation.

@@ -94,7 +94,7 @@ func (e *SignInError) Is(target error) bool {
 var families = map[Kind][]int{
 	RedirectUnknown:   {50011},
 	WrongAccountType:  {50020, 50034, 500208, 51004, 16000},
-	AudienceMismatch:  {50194, 9002332, 9002346, 9001023, 90124, 90130},
+	AudienceMismatch:  {50194, 9002331, 9002332, 9002346, 9001023, 90124, 90130},
 	ClientUnknown:     {700016},
 	SecretWrong:       {7000215, 7000218, 700025},
 	SecretExpired:     {7000222},
