@@ -52,8 +52,8 @@ type Node struct {
 	js     jetstream.JetStream
 }
 
-// Start brings JetStream up and returns when it answers.
-func Start(o Options) (*Node, error) {
+// fill puts the defaults where nothing is said.
+func (o *Options) fill() {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -69,6 +69,11 @@ func Start(o Options) (*Node, error) {
 			o.Replicas = 3
 		}
 	}
+}
+
+// Start brings JetStream up and returns when it answers.
+func Start(o Options) (*Node, error) {
+	o.fill()
 	n := &Node{opt: o}
 	if err := n.start(); err != nil {
 		_ = n.Close(context.Background())
