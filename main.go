@@ -62,6 +62,9 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	if err != nil {
 		return err
 	}
+	if s.checkOnly {
+		return s.check(ctx, stdout)
+	}
 	a := &app{settings: s, log: newLog(stderr, s.Log), registry: prometheus.NewRegistry()}
 	a.meters = newMeters(a.registry)
 	err = a.run(ctx, stdout)
@@ -206,6 +209,14 @@ func (a *app) keyring(ctx context.Context) (*auth.Keyring, error) {
 	}
 }
 
+// registration is the app as it is registered at Microsoft.
+func (s *settings) registration() auth.Config {
+	return auth.Config{
+		ClientID: s.ClientID, ClientSecret: s.ClientSecret, Tenant: s.Tenant, LoginURL: s.LoginURL,
+		RedirectURL: s.URL + "/auth/callback", HTTP: onedrive.NewHTTPClient(),
+	}
+}
+
 // signIn opens what knows who the user is, and begins the web side's options with it.
 func (a *app) signIn(ctx context.Context) (*handlers.Options, error) {
 	js, replicas := a.node.JetStream(), a.node.Replicas()
@@ -217,10 +228,7 @@ func (a *app) signIn(ctx context.Context) (*handlers.Options, error) {
 		a.log.Warn("the keys that seal sign-ins and transfers lie in the data folder, beside what they seal: set SKYLIFT_KEYS to keep them apart, so that a copy of the folder opens nothing")
 	}
 	o := &handlers.Options{URL: base, Demo: a.microsoft != nil, Log: a.log, Metrics: a.registry, EmbedOrigins: a.EmbedOrigins, TrustedProxies: networks(a.TrustedProxies)}
-	o.Provider = auth.NewProvider(auth.Config{
-		ClientID: a.ClientID, ClientSecret: a.ClientSecret, Tenant: a.Tenant, LoginURL: a.LoginURL,
-		RedirectURL: a.URL + "/auth/callback", HTTP: onedrive.NewHTTPClient(),
-	})
+	o.Provider = auth.NewProvider(a.registration())
 	realm := o.Provider.Realm()
 	if o.Demo {
 		realm = "demo" // at whichever address it listens

@@ -55,7 +55,8 @@ type settings struct {
 	Metrics        string        `env:"METRICS" envDefault:"localhost:9464" help:"where /metrics listens; empty: off"`
 	Log            slog.Level    `env:"LOG" envDefault:"info" help:"debug, info, warn, error; text on a terminal, JSON elsewhere"`
 
-	set map[string]bool // which variables were given, by name without the prefix
+	checkOnly bool            // by the flag -check: try the set-up, and start nothing
+	set       map[string]bool // which variables were given, by name without the prefix
 }
 
 const prefix = "SKYLIFT_"
@@ -71,8 +72,10 @@ func (s *settings) secure() bool { return strings.HasPrefix(s.URL, "https://") }
 
 // loopback reports whether people reach Skylift on their own machine. Browsers keep Secure
 // cookies for such an address without https, too.
-func (s *settings) loopback() bool {
-	u, err := url.Parse(s.URL)
+func (s *settings) loopback() bool { return isLoopback(s.URL) }
+
+func isLoopback(address string) bool {
+	u, err := url.Parse(address)
 	if err != nil {
 		return false
 	}
@@ -91,7 +94,7 @@ func readSettings(args, environ []string, out io.Writer) (*settings, error) {
 			vars[k] = v
 		}
 	}
-	flags, problems := readFlags(args)
+	flags, problems := s.readFlags(args)
 	if flags == nil {
 		usage(out)
 		return nil, flag.ErrHelp
@@ -135,7 +138,7 @@ func variable(f reflect.StructField) string {
 
 // readFlags gives the flags by their variables' names, and all that is wrong with them. The flags are nil
 // when the table is asked for.
-func readFlags(args []string) (flags map[string]string, problems []string) {
+func (s *settings) readFlags(args []string) (flags map[string]string, problems []string) {
 	flags = map[string]string{}
 	fs := flag.NewFlagSet("skylift", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
@@ -145,6 +148,7 @@ func readFlags(args []string) (flags map[string]string, problems []string) {
 			return nil
 		})
 	}
+	fs.BoolVar(&s.checkOnly, "check", false, "")
 	for len(args) > 0 { // the package stops at what it does not know
 		err := fs.Parse(args)
 		switch args = fs.Args(); {
@@ -379,7 +383,8 @@ func isOrigin(v string) bool {
 func usage(out io.Writer) {
 	fmt.Fprint(out, "Skylift saves pictures and files from the web into OneDrive.\n\n"+
 		"Each setting is an environment variable and a flag (SKYLIFT_LISTEN is -listen); none is needed to run.\n"+
-		"Secrets can also be read from a file: SKYLIFT_CLIENT_SECRET_FILE, SKYLIFT_KEYS_FILE (-client-secret-file, -keys-file).\n\n")
+		"Secrets can also be read from a file: SKYLIFT_CLIENT_SECRET_FILE, SKYLIFT_KEYS_FILE (-client-secret-file, -keys-file).\n"+
+		"skylift -check tries the set-up, and opens and changes nothing.\n\n")
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, f := range fields() {
 		fmt.Fprintf(w, "  %s%s\t%s\t%s\n", prefix, variable(f), f.Tag.Get("envDefault"), f.Tag.Get("help"))

@@ -135,6 +135,9 @@ func TestHelpPrintsEverySetting(t *testing.T) {
 	if _, err := readSettings([]string{"-nonsense", "-h"}, nil, &out); !errors.Is(err, flag.ErrHelp) {
 		t.Fatalf("got error %v, want flag.ErrHelp", err)
 	}
+	if !strings.Contains(out.String(), "skylift -check ") {
+		t.Error("the check of the set-up is not told of")
+	}
 	for _, f := range fields() {
 		if !strings.Contains(out.String(), prefix+variable(f)+" ") {
 			t.Errorf("%s%s is not in the table", prefix, variable(f))

@@ -46,6 +46,9 @@ type Cluster struct {
 	Replicas  int // copies that Start would want
 }
 
+// ErrNoJetStream means that NATS is there, but without JetStream, or not for this account.
+var ErrNoJetStream = errors.New("NATS answers without JetStream")
+
 // LookAtCluster connects to the cluster and asks its JetStream for an answer. It makes nothing there.
 func LookAtCluster(ctx context.Context, o Options) (Cluster, error) {
 	o.fill()
@@ -59,6 +62,9 @@ func LookAtCluster(ctx context.Context, o Options) (Cluster, error) {
 	js, err := jetstream.New(nc)
 	if err == nil {
 		_, err = js.AccountInfo(ctx)
+	}
+	if errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
+		err = ErrNoJetStream
 	}
 	return c, err
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"skylift/onedrive/transfer/natsd"
 )
@@ -47,7 +46,7 @@ func TestALookAtACluster(t *testing.T) {
 			t.Fatal("NATS does not answer")
 		}
 		c, err := natsd.LookAtCluster(t.Context(), natsd.Options{URL: s.ClientURL()})
-		if jets && err != nil || !jets && !errors.Is(err, jetstream.ErrJetStreamNotEnabled) {
+		if jets && err != nil || !jets && !errors.Is(err, natsd.ErrNoJetStream) {
 			t.Errorf("JetStream %v: %v", jets, err)
 		}
 		if c.Name != "" || c.Addresses != 1 || c.Replicas != 3 || c.Version != server.VERSION {
