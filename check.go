@@ -12,6 +12,8 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -249,13 +251,16 @@ func (s *settings) lookAtFrames() finding {
 func (s *settings) lookAtKeys() finding {
 	switch {
 	case s.Keys != "":
-		return fine("%sKEYS can be read", prefix)
+		return fine("%sKEYS can be read; whether they fit what is stored shows at the start", prefix)
 	case s.NATS != "":
 		return note("they are kept on the cluster, beside what they seal: %sKEYS keeps them apart", prefix)
 	case s.Data == natsd.Memory:
 		return fine("made at each start; nothing is kept")
 	}
+	_, unstored := os.Stat(filepath.Join(s.Data, "jetstream"))
 	switch _, err := auth.LoadKeyring(s.Data); {
+	case errors.Is(err, fs.ErrNotExist) && unstored == nil:
+		return wrong("%s holds what was stored, but not the keys that sealed it: put the file keys back, or set %sKEYS", s.Data, prefix)
 	case errors.Is(err, fs.ErrNotExist):
 		return fine("made at the first start, in the data folder")
 	case err != nil:

@@ -66,6 +66,9 @@ func TestTheSetUpIsChecked(t *testing.T) {
 	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "<h1>Hello</h1>") }))
 	t.Cleanup(page.Close)
 	locked := t.TempDir()
+	if _, err := auth.LoadOrCreateKeyring(locked); err != nil {
+		t.Fatal(err)
+	}
 	node, err := natsd.Start(natsd.Options{Dir: locked})
 	if err != nil {
 		t.Fatal(err)
@@ -73,6 +76,10 @@ func TestTheSetUpIsChecked(t *testing.T) {
 	t.Cleanup(func() { _ = node.Close(context.Background()) })
 	open := t.TempDir()
 	if err := os.WriteFile(filepath.Join(open, "keys"), []byte(auth.NewKey()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	keyless := t.TempDir() // as a copy that was put back without its keys
+	if err := os.Mkdir(filepath.Join(keyless, "jetstream"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	nats := strings.Replace(startNATS(t), "nats://", "nats://user:marked@", 1)
@@ -110,6 +117,8 @@ func TestTheSetUpIsChecked(t *testing.T) {
 		{"a clock two minutes ahead", []string{"-login-url", at(-2 * time.Minute)}, "note", "clock", "ahead"},
 		{"the data folder of another", []string{"-data", locked}, "wrong", "data", "another Skylift"},
 		{"keys that others can read", []string{"-data", open}, "wrong", "keys", "chmod 600"},
+		{"data without their keys", []string{"-data", keyless}, "wrong", "keys", "put the file keys back"},
+		{"keys of the settings", []string{"-data", keyless, "-keys", auth.NewKey()}, "ok", "keys", "SKYLIFT_KEYS"},
 		{"nothing is kept", []string{"-data", natsd.Memory}, "note", "data", "nothing is kept"},
 		{"another program at the address", []string{"-listen", strings.TrimPrefix(page.URL, "http://")}, "wrong", "listen", "another program"},
 		{"another program at the public address", []string{"-url", page.URL}, "note", "address", "something else"},
