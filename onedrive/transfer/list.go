@@ -10,7 +10,7 @@ import (
 // ListOptions narrow a list.
 type ListOptions struct {
 	State  State  // "": all
-	Query  string // part of the name, an address or the page's title, in any case
+	Query  string // part of the name, an address, the page's title or the alternative text, in any case
 	Top    int    // how many; 0: 50, at most 200
 	Cursor string // of the page before; "": from the newest
 }
@@ -67,7 +67,7 @@ func matches(t *Transfer, query string) bool {
 	if query == "" {
 		return true
 	}
-	for _, text := range []string{t.Name, t.SourceURL, t.PageTitle, t.PageURL} {
+	for _, text := range []string{t.Name, t.SourceURL, t.PageTitle, t.PageURL, t.AltText} {
 		if strings.Contains(strings.ToLower(text), query) {
 			return true
 		}

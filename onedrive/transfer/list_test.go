@@ -72,14 +72,14 @@ func TestListGivesAllNewestFirst(t *testing.T) {
 	}
 }
 
-func TestSearchFindsNamesAndAddresses(t *testing.T) {
+func TestSearchFindsNamesAddressesAndWhatIsOnThePicture(t *testing.T) {
 	s := openEngine(t, natsd.Memory, transfer.StoreOptions{}).store
 	for i := range 30 {
 		r := picture(i)
-		r.Name = fmt.Sprintf("Cat %d.jpg", i)
+		r.Name, r.AltText = fmt.Sprintf("Cat %d.jpg", i), fmt.Sprintf("A tabby on roof %d.", i)
 		submit(t, s, robin, r, "")
 	}
-	for query, want := range map[string]int{"cat 7.jpg": 1, "EXAMPLE/12.JPG": 1, "images.example": 30, "dog": 0} {
+	for query, want := range map[string]int{"cat 7.jpg": 1, "EXAMPLE/12.JPG": 1, "images.example": 30, "ROOF 7.": 1, "dog": 0} {
 		found, cursor := 0, ""
 		for first := true; first || cursor != ""; first = false { // a search that takes long ends a page early
 			p, err := s.List(t.Context(), robin, transfer.ListOptions{Query: query, Cursor: cursor})
