@@ -148,6 +148,12 @@ var controls = []control{
 	{"a site that frames what it may not", "handlers/security.go", `"frame-ancestors " + ancestors,`, ``, pages, `TestOnlyThePanelMayBeFramed`},
 	{"a site off the list that frames the panel", "handlers/embed.go", `rules.ancestors = strings.Join(ancestors, " ")`, `rules.ancestors = "*"`, browsers, `TestNobodyElseFramesAnything`},
 	{"an old browser that knows no frame-ancestors", "handlers/security.go", `header.Set("X-Frame-Options", "DENY")`, ``, pages, `TestOnlyThePanelMayBeFramed`},
+	{"a title that a spreadsheet runs", "handlers/csv.go", `row[i] = harmless(row[i])`, `_ = harmless(row[i])`, pages, `TestTheHistoryIsATable`},
+	{"a history that a panel's session takes along", "handlers/transfers.go", `serve: h.historyCSV, bucket: exports`, `serve: h.historyCSV, bucket: exports, panel: true`, pages, `TestAnExportIsItsOwnersAndInNoFrame`},
+	{"a history that is downloaded in a frame", "handlers/csv.go", `	if framed(c) {`, `	if false {`, pages, `TestAnExportIsItsOwnersAndInNoFrame`},
+	{"whole histories by the hundred", "handlers/limits.go", `, exports: {0.5, 20}}`, `}`, pages, `TestExportsAreCounted`},
+	{"half a history that looks whole", "handlers/observe.go", `			panic(http.ErrAbortHandler)
+`, ``, pages, `TestAnExportThatBreaksOff`},
 	{"a panel's session that undoes", "handlers/transfers.go", `serve: h.rowAction(h.undo)}`, `serve: h.rowAction(h.undo), panel: true}`, pages, `TestAPanelDestroysNothing`},
 	{"a panel's session that removes", "handlers/transfers.go", `serve: h.removeRow}`, `serve: h.removeRow, panel: true}`, pages, `TestAPanelDestroysNothing`},
 	{"a panel's session that replaces files", "handlers/panel.go", `return inPanel(c) || inFrame(c)`, `return inFrame(c)`, pages, `TestAPanelDestroysNothing`},

@@ -168,6 +168,7 @@ func TestCookiesCountForOurOwnPagesOnly(t *testing.T) {
 			}
 			b.do("GET", "/api/v1/me", "", head).want(c.api)
 			b.do("GET", "/transfers", "", head).want(c.page)
+			b.do("GET", "/transfers.csv", "", head).want(c.page)
 			for _, path := range []string{"/events", "/api/v1/events"} { // as EventSource asks
 				want := c.api
 				if path == "/events" {
@@ -228,7 +229,7 @@ func TestADeviceKeyOpensTheAPIAndNothingElse(t *testing.T) {
 func TestEveryAnswerCarriesTheSecurityHeaders(t *testing.T) {
 	s := setup(t)
 	b := s.signIn(robin)
-	for _, path := range []string{"/", "/transfers", "/settings", "/folders", "/gallery", "/nope", "/api/v1/me", "/api/v1/nope", "/healthz"} {
+	for _, path := range []string{"/", "/transfers", "/transfers.csv", "/settings", "/folders", "/gallery", "/nope", "/api/v1/me", "/api/v1/nope", "/healthz"} {
 		got := b.get(path)
 		for name, want := range map[string]string{
 			"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY",

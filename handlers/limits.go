@@ -43,6 +43,7 @@ const (
 	signIn
 	unlimited // health checks and files
 	userWide  // general, for a user with all sessions and devices
+	exports   // of a whole history, each of which costs as much as hundreds of its pages
 	strangers
 )
 
@@ -84,7 +85,7 @@ func newLimiters(l Limits) *limiters {
 	all := Limit{userShare * l.General.PerSecond, userShare * l.General.Burst}
 	return &limiters{
 		body:   l.Body,
-		limits: map[bucket]Limit{general: l.General, signIn: l.SignIn, userWide: all, strangers: l.Strangers},
+		limits: map[bucket]Limit{general: l.General, signIn: l.SignIn, userWide: all, strangers: l.Strangers, exports: {0.5, 20}},
 		keys:   map[string]*limiter{},
 	}
 }

@@ -81,9 +81,9 @@ func (h *Handler) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		if u, ok := user(c); ok {
 			attrs = append(attrs, slog.String("user", u.ID))
 		}
-		level := slog.LevelDebug
+		level, cutShort := slog.LevelDebug, errors.Is(err, errCutShort)
 		switch {
-		case status >= 500:
+		case status >= 500 || cutShort:
 			level = slog.LevelError
 			if err != nil {
 				attrs = append(attrs, slog.String("error", err.Error()))
@@ -95,6 +95,9 @@ func (h *Handler) observe(next echo.HandlerFunc) echo.HandlerFunc {
 			level = slog.LevelDebug
 		}
 		h.log.LogAttrs(req.Context(), level, "request", attrs...)
+		if cutShort {
+			panic(http.ErrAbortHandler)
+		}
 		return nil
 	}
 }

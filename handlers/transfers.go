@@ -18,6 +18,7 @@ func (h *Handler) transferRoutes() []route {
 	return []route{
 		{method: http.MethodPost, path: "/transfers", serve: h.submitForm, body: listBody, panel: true},
 		{method: http.MethodGet, path: "/transfers", serve: h.history},
+		{method: http.MethodGet, path: "/transfers.csv", serve: h.historyCSV, bucket: exports},
 		{method: http.MethodPost, path: "/transfers/retry-failed", serve: h.retryFailed},
 		{method: http.MethodPost, path: "/transfers/remove-failed", serve: h.removeFailed},
 		{method: http.MethodPost, path: "/transfers/:id/retry", serve: h.rowAction(h.retry), panel: true},
@@ -31,11 +32,8 @@ func (h *Handler) transferRoutes() []route {
 
 // history serves GET /transfers: the list with filter, search and paging.
 func (h *Handler) history(c echo.Context) error {
-	state := transfer.State(c.QueryParam("state"))
-	if !validState(state) {
-		state = ""
-	}
-	o := transfer.ListOptions{State: state, Query: cut(c.QueryParam("q"), 200), Cursor: c.QueryParam("cursor")}
+	o := narrowed(c)
+	o.Cursor = c.QueryParam("cursor")
 	l, err := h.list(c.Request().Context(), owner(c), o)
 	if err != nil {
 		return err
@@ -47,6 +45,15 @@ func (h *Handler) history(c echo.Context) error {
 		l.First = views.HistoryURL(string(o.State), o.Query, "")
 	}
 	return h.render(c, http.StatusOK, views.History(h.page(c, "History"), l))
+}
+
+// narrowed is the part of the history that a request asks for.
+func narrowed(c echo.Context) transfer.ListOptions {
+	state := transfer.State(c.QueryParam("state"))
+	if !validState(state) {
+		state = ""
+	}
+	return transfer.ListOptions{State: state, Query: cut(c.QueryParam("q"), 200)}
 }
 
 func validState(s transfer.State) bool {

@@ -7,6 +7,11 @@ func HistoryURL(state, query, cursor string) string {
 	return withQuery("/transfers", "state", state, "q", query, "cursor", cursor)
 }
 
+// HistoryCSVURL is the address of the history as a table, narrowed.
+func HistoryCSVURL(state, query string) string {
+	return withQuery("/transfers.csv", "state", state, "q", query)
+}
+
 // FoldersURL is the address of the folder picker at one folder.
 func FoldersURL(driveID, id, cursor, query, back string) string {
 	return withQuery("/folders", "drive", driveID, "id", id, "cursor", cursor, "q", query, "return", back)

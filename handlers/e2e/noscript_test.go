@@ -29,6 +29,12 @@ func TestTheWholeRoundWithoutJavaScript(t *testing.T) {
 	p.WaitFinal("missing.jpg", "failed")
 	p.ClickCSS(in("missing.jpg", "remove"))
 	eventually(t, "the removed row to go", func() bool { return p.attrNow(row("missing.jpg"), "data-id") == "" })
+	history := p.Tab(a.URL+"/transfers?state=completed", noScript(), phone(), dark())
+	history.Narrow()
+	history.Shot("history")
+	if to := history.attrNow(`a[data-testid="csv"]`, "href"); to != "/transfers.csv?state=completed" {
+		t.Errorf("the completed ones are downloaded from %q", to)
+	}
 	d := a.Drive(robin)
 	if got := d.Names("/Plain"); !slices.Equal(got, []string{"slow.jpg"}) {
 		t.Errorf("the folder holds %q, want slow.jpg", got)
