@@ -122,6 +122,11 @@ var controls = []control{
 	// Of what a client says about itself.
 	{"an address that anybody claims", "handlers/limits.go", `return echo.ExtractIPDirect()`, `return echo.ExtractIPFromXFFHeader()`, pages, `TestForgedForwardingChangesNothing`},
 	{"an address that a client behind the proxy claims", "handlers/limits.go", `echo.TrustPrivateNet(false)`, `echo.TrustPrivateNet(true)`, pages, `TestForgedForwardingChangesNothing`},
+	{"a code that a client gives its request", "handlers/handlers.go", `	nameRequest(w)
+`, `	if nameRequest(w); r.Header.Get("X-Request-Id") != "" {
+		w.Header().Set("X-Request-Id", r.Header.Get("X-Request-Id"))
+	}
+`, pages, `TestAClientNamesNoRequest`},
 	{"a connection that falls back to http", "handlers/security.go", `header.Set("Strict-Transport-Security", "max-age=31536000; includeSubDomains")`, ``, pages, `TestHTTPSIsKept`},
 	{"a page's message to the extension", "static/extension/browser.js", `sender.id === api().runtime.id && `, ``, browsers, `TestExtensionHearsNoPage`},
 

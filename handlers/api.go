@@ -152,7 +152,7 @@ func (h *Handler) apiBatch(c echo.Context) error {
 	refuse := func(i int, key string, why error) {
 		t, err := h.accepted(ctx, who, key, why)
 		if answers[i] = wire(t); err != nil {
-			answers[i] = problemOf(err)
+			answers[i] = h.lineProblem(c, err)
 		}
 	}
 	var good []transfer.Request
@@ -164,7 +164,7 @@ func (h *Handler) apiBatch(c echo.Context) error {
 			err = line.own(key, i)
 		}
 		if err != nil {
-			answers[i] = problemOf(err)
+			answers[i] = h.lineProblem(c, err)
 			continue
 		}
 		if err := targets.check(ctx, &line.Request); err != nil {

@@ -161,6 +161,14 @@ func failureWords(code string) words {
 	return words{422, "OneDrive did not take the file.", "Nothing was saved.", "Try again, or choose another folder."}
 }
 
+// codeWords say by which code the answer to a request is found in the log; "" where nobody needs that.
+func codeWords(c echo.Context, status int) string {
+	if !askable(c, status) {
+		return ""
+	}
+	return "If you ask whoever runs this server, name code " + supportCode(c) + "."
+}
+
 // fieldWords say what is wrong with a field.
 func fieldWords(e *transfer.RequestError) string {
 	if s, ok := fields[e.Field+" "+e.Code]; ok {
@@ -397,7 +405,7 @@ func (h *Handler) onError(err error, c echo.Context) {
 		answer = h.errorPage(c, err)
 	}
 	if answer != nil && c.Request().Context().Err() == nil { // else nobody waits for it
-		h.log.Warn("error page", "route", c.Path(), "error", answer)
+		h.log.Warn("error page", "request", supportCode(c), "route", c.Path(), "error", answer)
 	}
 }
 

@@ -99,6 +99,7 @@ func New(o Options) *Handler {
 
 // ServeHTTP serves everything but /demo/, which is mounted beside it.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	nameRequest(w)
 	h.hurry(w, r)
 	h.handler.ServeHTTP(w, withoutSlash(r))
 }

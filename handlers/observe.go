@@ -65,17 +65,14 @@ func (h *Handler) observe(next echo.HandlerFunc) echo.HandlerFunc {
 			c.Error(err)
 		}
 		req, status := c.Request(), c.Response().Status
-		route := c.Path()
-		if route == "" || status == http.StatusNotFound && route == "/*" {
-			route = "unknown"
-		}
+		route := routeOf(c, status)
 		took := time.Since(start)
 		h.metrics.requests.WithLabelValues(methodLabel(req.Method), route, strconv.Itoa(status)).Inc()
 		if !isStream(route) {
 			h.metrics.seconds.WithLabelValues(route).Observe(took.Seconds())
 		}
 		attrs := []slog.Attr{
-			slog.String("method", req.Method), slog.String("path", req.URL.Path), slog.Int("status", status),
+			slog.String("request", supportCode(c)), slog.String("method", req.Method), slog.String("path", req.URL.Path), slog.Int("status", status),
 			slog.Float64("ms", float64(took.Microseconds())/1000), slog.Int64("bytes", c.Response().Size), slog.String("ip", c.RealIP()),
 		}
 		if u, ok := user(c); ok {
@@ -88,7 +85,7 @@ func (h *Handler) observe(next echo.HandlerFunc) echo.HandlerFunc {
 			if err != nil {
 				attrs = append(attrs, slog.String("error", err.Error()))
 			}
-		case req.Method != http.MethodGet && req.Method != http.MethodHead:
+		case req.Method != http.MethodGet && req.Method != http.MethodHead || askable(c, status):
 			level = slog.LevelInfo
 		}
 		if errors.Is(err, context.Canceled) {
@@ -100,6 +97,18 @@ func (h *Handler) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		return nil
 	}
+}
+
+// unknownRoute is the label of what is no route's.
+const unknownRoute = "unknown"
+
+// routeOf is the template of the route that answered with a status.
+func routeOf(c echo.Context, status int) string {
+	route := c.Path()
+	if route == "" || status == http.StatusNotFound && route == "/*" {
+		return unknownRoute
+	}
+	return route
 }
 
 func methodLabel(m string) string {

@@ -14,14 +14,15 @@ import (
 
 // problem is an RFC 9457 answer. Code is stable; title and detail are for people.
 type problem struct {
-	Type   string `json:"type"`
-	Title  string `json:"title"`
-	Status int    `json:"status"`
-	Detail string `json:"detail,omitempty"`
-	Code   string `json:"code"`
-	Advice string `json:"advice,omitempty"`
-	Field  string `json:"field,omitempty"`
-	Next   *int64 `json:"bytesTransferred,omitempty"` // the byte from which the body of an upload goes on
+	Type     string `json:"type"`
+	Title    string `json:"title"`
+	Status   int    `json:"status"`
+	Detail   string `json:"detail,omitempty"`
+	Instance string `json:"instance,omitempty"`
+	Code     string `json:"code"`
+	Advice   string `json:"advice,omitempty"`
+	Field    string `json:"field,omitempty"`
+	Next     *int64 `json:"bytesTransferred,omitempty"` // the byte from which the body of an upload goes on
 }
 
 func problemOf(err error) problem {
@@ -46,6 +47,7 @@ func problemOf(err error) problem {
 
 func (h *Handler) sendProblem(c echo.Context, err error) error {
 	p := problemOf(err)
+	p.Instance = instanceOf(c)
 	header := c.Response().Header()
 	header.Set(echo.HeaderContentType, "application/problem+json")
 	if p.Code == "unauthenticated" { // and not where Microsoft's sign-in is gone: another key would not help
@@ -56,6 +58,21 @@ func (h *Handler) sendProblem(c echo.Context, err error) error {
 		return nil
 	}
 	return c.Echo().JSONSerializer.Serialize(c, p, "")
+}
+
+// instanceOf names a request as RFC 9457 §3.1.5 wants it: an absolute URI, and none that could be opened. Two
+// lines of a batch have the same.
+func instanceOf(c echo.Context) string { return "urn:skylift:request:" + supportCode(c) }
+
+// lineProblem is what is wrong with a line of a batch. The answer as a whole is good, so a fault of ours is
+// in the log only if it is put there.
+func (h *Handler) lineProblem(c echo.Context, err error) problem {
+	p := problemOf(err)
+	p.Instance = instanceOf(c)
+	if p.Code == "internal" {
+		h.log.Error("line of a batch", "request", supportCode(c), "error", err)
+	}
+	return p
 }
 
 // errorPage says in plain words what happened. Somebody who is not signed in is shown the way in.
@@ -73,7 +90,7 @@ func (h *Handler) errorPage(c echo.Context, err error) error {
 	if code == "folderNotFound" || code == "folderAccessDenied" {
 		links = []views.Link{{Text: "Choose another folder", URL: "/folders"}, links[0]}
 	}
-	return h.render(c, w.status, views.Message(p, w.notice(tone), links))
+	return h.render(c, w.status, views.Message(p, w.notice(tone), links, codeWords(c, w.status)))
 }
 
 // signInFrom is where a page of htmx goes to sign in. The panel does it itself: Microsoft's pages

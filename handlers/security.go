@@ -24,9 +24,9 @@ func (h *Handler) crossOrigin(next http.Handler) http.Handler {
 	if origin := h.publicOrigin(); origin != "" { // a proxy may have changed Host, which else says what our origin is
 		_ = protection.AddTrustedOrigin(origin) // it is one: the address comes from the settings
 	}
+	deny := h.observe(h.securityHeaders(func(echo.Context) error { return errCrossSite }))
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h.setHeaders(w.Header(), noAncestors)
-		h.onError(errCrossSite, h.echo.NewContext(r, w))
+		_ = deny(h.echo.NewContext(r, w))
 	}))
 	protected := protection.Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -103,7 +103,7 @@ func (h *Handler) recoverPanic(next echo.HandlerFunc) echo.HandlerFunc {
 				if v == http.ErrAbortHandler {
 					panic(v)
 				}
-				h.log.Error("panic", "route", c.Path(), "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+				h.log.Error("panic", "request", supportCode(c), "route", c.Path(), "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
 				err = echo.NewHTTPError(http.StatusInternalServerError)
 			}
 		}()

@@ -42,7 +42,7 @@ func (h *Handler) readyz(c echo.Context) error {
 		answer["status"], status = "draining", http.StatusServiceUnavailable
 	default:
 		if err := h.ready(c.Request().Context()); err != nil {
-			h.log.Warn("not ready", "error", err)
+			h.log.Warn("not ready", "request", supportCode(c), "error", err)
 			answer["status"], status = "unready", http.StatusServiceUnavailable
 		}
 	}

@@ -230,7 +230,7 @@ func (h *Handler) undoLate(r route, next echo.HandlerFunc) echo.HandlerFunc {
 			return answer
 		}
 		if err := errors.Join(h.o.Devices.RevokeAll(ctx, who), h.erase(ctx, who)); err != nil {
-			h.log.Error("data that came while it was being deleted is left", "user", who, "error", err)
+			h.log.Error("data that came while it was being deleted is left", "request", supportCode(c), "user", who, "error", err)
 		}
 		return answer
 	}

@@ -123,7 +123,7 @@ func (h *Handler) signInFailed(c echo.Context, err error) error {
 	if !errors.As(err, &failed) {
 		return err
 	}
-	h.log.Warn("sign-in failed", "kind", string(failed.Kind), "aadsts", failed.AADSTS, "error", failed)
+	h.log.Warn("sign-in failed", "request", supportCode(c), "kind", string(failed.Kind), "aadsts", failed.AADSTS, "error", failed)
 	w, ok := signIns[failed.Kind]
 	if !ok {
 		w = signIns[auth.TryAgain]
@@ -136,7 +136,7 @@ func (h *Handler) signInFailed(c echo.Context, err error) error {
 		n.Did += " (Microsoft's number for it: AADSTS" + failed.AADSTS + ".)"
 	}
 	actions := []views.Link{{Text: "Sign in again", URL: "/auth/login"}, {Text: "Go to the start page", URL: "/"}}
-	return h.render(c, w.status, views.Message(h.page(c, w.what), n, actions))
+	return h.render(c, w.status, views.Message(h.page(c, w.what), n, actions, codeWords(c, w.status)))
 }
 
 // logout serves POST /auth/logout: this browser's session ends.

@@ -52,6 +52,7 @@ func TestEveryPageInEveryLook(t *testing.T) {
 		{"relay", "/auth/panel?c=" + challenge, outside}, {"relay-again", "/auth/panel?c=" + challenge, p},
 		{"button-signed-out", button, outside}, {"button", button, p},
 		{"settings", "/settings", p}, {"extension", "/extension", p}, {"no-such-page", "/nowhere", p},
+		{"no-such-transfer", "/transfers/01JD0000000000000000000000/source", p},
 	}
 	for _, look := range []struct {
 		name string

@@ -96,12 +96,13 @@ document.addEventListener('keydown', (e) => {
   menu.querySelector('summary').focus();
 });
 
-// The answer is a whole page; its words for what happened and what to do fit here, too.
+// The answer is a whole page; its words for what happened and what to do fit here, too, and the code of a fault of ours.
 document.addEventListener('htmx:responseError', (e) => {
   const { status, responseText } = /** @type {CustomEvent} */ (e).detail.xhr;
   if (status === 401) return say('You are signed out. Load the page again to sign in.');
   const page = new DOMParser().parseFromString(responseText, 'text/html');
-  const words = ['main h1', 'main .do'].map((part) => page.querySelector(part)?.textContent.trim()).filter(Boolean);
+  const parts = ['main h1', 'main .do', ...(status >= 500 ? ['main .support'] : [])];
+  const words = parts.map((part) => page.querySelector(part)?.textContent.trim()).filter(Boolean);
   say(words.join(' ') || 'That did not work. Try again.');
 });
 document.addEventListener('htmx:sendError', () => say('The server cannot be reached. Try again.'));
