@@ -259,11 +259,19 @@ func (a *app) signIn(ctx context.Context) (*handlers.Options, error) {
 	return o, nil
 }
 
+// ended counts a transfer that is final. One that failed is logged, for whoever is asked why.
+func (a *app) ended(t transfer.Transfer) {
+	a.meters.ended(t)
+	if t.State == transfer.Failed && t.Failure != nil {
+		a.log.Info("transfer failed", "transfer", t.ID, "user", t.Owner, "route", t.Route, "code", t.Failure.Code, "detail", t.Failure.Detail)
+	}
+}
+
 // saving opens the transfers and everything that moves bytes, and completes the web side's options.
 func (a *app) saving(ctx context.Context, o *handlers.Options) (err error) {
 	// Not with ctx: what runs is stored and handed over after the signal to stop; close ends it.
 	a.store, err = transfer.OpenStore(context.WithoutCancel(ctx), a.node.JetStream(), a.node.Conn(), transfer.StoreOptions{
-		Replicas: a.node.Replicas(), Sealer: a.keys, Retention: a.Retention, Space: a.node.Space, Ended: a.meters.ended,
+		Replicas: a.node.Replicas(), Sealer: a.keys, Retention: a.Retention, Space: a.node.Space, Ended: a.ended,
 	})
 	if err != nil {
 		return fmt.Errorf("open the transfers: %w", err)

@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -66,6 +67,7 @@ func TestARestartLosesNothing(t *testing.T) {
 type program struct {
 	url     string
 	metrics string // host and port, if it has them
+	log     *testLog
 	end     context.CancelFunc
 	done    chan error // what it ended with, then closed
 }
@@ -76,7 +78,7 @@ func start(t *testing.T, dir string, args ...string) *program {
 	ctx, cancel := context.WithCancel(t.Context())
 	out, in := io.Pipe()
 	log := &testLog{t: t}
-	p := &program{end: cancel, done: make(chan error, 1)}
+	p := &program{log: log, end: cancel, done: make(chan error, 1)}
 	go func() {
 		p.done <- run(ctx, append([]string{"-listen", "localhost:0", "-data", dir, "-metrics", ""}, args...), nil, in, log)
 		close(p.done)
@@ -108,7 +110,8 @@ func (p *program) stop(t *testing.T) {
 type testLog struct {
 	mu     sync.Mutex
 	t      *testing.T
-	listen string // where the metrics are
+	listen string   // where the metrics are
+	failed []string // the lines of transfers that failed
 }
 
 func (l *testLog) Write(b []byte) (int, error) {
@@ -121,7 +124,16 @@ func (l *testLog) Write(b []byte) (int, error) {
 	if json.Unmarshal(b, &line) == nil && line.Msg == "metrics" {
 		l.listen = line.Listen
 	}
+	if line.Msg == "transfer failed" {
+		l.failed = append(l.failed, string(b))
+	}
 	return len(b), nil
+}
+
+func (l *testLog) failures() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.failed)
 }
 
 func (l *testLog) metrics() string {

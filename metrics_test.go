@@ -35,6 +35,9 @@ func TestMetricsTellWhatAnOperatorAsks(t *testing.T) {
 			t.Errorf("/metrics lacks %s", want)
 		}
 	}
+	if told := p.log.failures(); len(told) != 1 || !strings.Contains(told[0], `"transfer":"`+missing.ID+`"`) || !strings.Contains(told[0], `"code":"sourceNotFound"`) || strings.Contains(told[0], "missing.jpg") {
+		t.Errorf("the log says of what failed: %q", told)
+	}
 	for _, secret := range []string{"meadow", "robin", saved.ID, last[saved.ID].Item.ID} {
 		for line := range strings.Lines(text) {
 			if strings.Contains(line, secret) {
