@@ -224,6 +224,7 @@ func (s *Server) withFaults(w http.ResponseWriter, r *http.Request, login string
 
 // withRefusal is withFaults for callers that have a way of their own to say no.
 func (s *Server) withRefusal(w http.ResponseWriter, r *http.Request, login string, phases []Phase, refuse func(*Fault), handle func(http.ResponseWriter)) {
+	came := s.now() // whoever hears of the match may move the clock at once
 	o := s.cloud.faults.match(login, phases)
 	if o == nil {
 		handle(w)
@@ -234,12 +235,12 @@ func (s *Server) withRefusal(w http.ResponseWriter, r *http.Request, login strin
 	case Stall:
 		if o.fault.After {
 			rec := record(w, handle)
-			if s.stalled(r.Context(), o) == nil {
+			if s.stalled(r.Context(), o, came) == nil {
 				rec.replay(w)
 			}
 			return
 		}
-		if s.stalled(r.Context(), o) == nil {
+		if s.stalled(r.Context(), o, came) == nil {
 			handle(w)
 		}
 	case Answer, WrongJSON, WrongShape, Reset, Garbage:
@@ -252,8 +253,8 @@ func (s *Server) withRefusal(w http.ResponseWriter, r *http.Request, login strin
 	}
 }
 
-// stalled waits until the order is released or its time is over.
-func (s *Server) stalled(ctx context.Context, o *Order) error {
+// stalled waits until the order is released or its time since came is over.
+func (s *Server) stalled(ctx context.Context, o *Order, came time.Time) error {
 	if o.fault.For > 0 {
 		until, released := context.WithCancel(ctx)
 		defer released()
@@ -264,7 +265,7 @@ func (s *Server) stalled(ctx context.Context, o *Order) error {
 			case <-until.Done():
 			}
 		}()
-		_ = s.waitUntil(until, s.now().Add(o.fault.For), nil) // its end, a release and a lost client are told apart by ctx
+		_ = s.waitUntil(until, came.Add(o.fault.For), nil) // its end, a release and a lost client are told apart by ctx
 		return ctx.Err()
 	}
 	select {

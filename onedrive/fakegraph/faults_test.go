@@ -1,8 +1,10 @@
 package fakegraph_test
 
 import (
+	"context"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -126,6 +128,38 @@ func TestAStallEndsByTheClock(t *testing.T) {
 	token := "Bearer " + m.Token(robin) // before the clock moves
 	if got := m.ask("", "GET", "/v1.0/me/drive", nil, "Authorization: "+token); got.status != 200 {
 		t.Errorf("= %d %s", got.status, got.body)
+	}
+}
+
+// A stall counts from when the request came, however soon after that somebody moves the clock.
+func TestAStallBeginsWithItsRequest(t *testing.T) {
+	start := time.Now()
+	var order atomic.Pointer[fakegraph.Order]
+	m := startDrive(t, fakegraph.Options{Empty: true, Now: func() time.Time {
+		if o := order.Load(); o != nil {
+			select {
+			case <-o.Hit():
+				return start.Add(10 * time.Minute)
+			default:
+			}
+		}
+		return start
+	}})
+	order.Store(m.Faults().Add(fakegraph.Fault{Phase: fakegraph.PhaseDrive, Action: fakegraph.Stall, For: 5 * time.Minute}))
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, m.url+"/v1.0/me/drive", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+m.Token(robin))
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		t.Errorf("= %d", res.StatusCode)
 	}
 }
 

@@ -127,11 +127,12 @@ func withoutQuery(u *url.URL) string {
 func (s *Server) fetch(ctx context.Context, j *job) (*intake, string, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTime)
 	defer cancel()
+	came := s.now()
 	if o := s.cloud.faults.match(j.drive.owner().Login, []Phase{PhaseSource}); o != nil {
 		if o.fault.Action != Stall {
 			return nil, "", fmt.Errorf("the source answered %d", o.fault.Status)
 		}
-		if err := s.stalled(ctx, o); err != nil {
+		if err := s.stalled(ctx, o, came); err != nil {
 			return nil, "", err
 		}
 	}
