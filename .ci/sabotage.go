@@ -104,6 +104,8 @@ var controls = []control{
 
 	// Of sources, and of Microsoft's answers.
 	{"a source that leads inside", "onedrive/transfer/guard.go", `if g.guardian.Safe(network, address, c) != nil {`, `if false {`, saving, `TestInsideIsNeverDialledByName|TestRebinding`},
+	{"an address inside that a failed transfer is changed to", "handlers/again.go", `r.SourceURL, r.SameSource = *ch.SourceURL, false`, `r.SourceURL, r.SameSource = *ch.SourceURL, true`, pages, `TestAChangeThatCannotBeChangesNothing`},
+	{"a panel that replaces a file by trying again", "handlers/again.go", `atTop(c, r.ConflictBehavior)`, `atTop(c, "")`, pages, `TestAPanelChangesNothingIntoAReplacement`},
 	{"a source that names the inside", "onedrive/transfer/guard.go", `if g.guardian.SafeAddr(addr) != nil {`, `if g.guardian.SafeAddr(addr) != nil && false {`, saving, `TestInsideIsNeverDialledLiterally`},
 	{"a redirect that leads inside", "onedrive/transfer/source.go", ` || s.guard.check(u) != nil {`, ` {`, saving, `TestInsideIsNeverReachedByRedirect`},
 	{"asking which names lead inside", "onedrive/transfer/source.go", `	return !ok || dns.IsNotFound && !dns.IsTemporary`, `	return ok && dns.IsNotFound && !dns.IsTemporary`, saving, `TestInsideIsNeverDialledByName`},

@@ -33,7 +33,7 @@ func (h *Handler) apiRoutes() []route {
 		{method: http.MethodGet, path: "/transfers", serve: h.apiList, panel: true},
 		{method: http.MethodGet, path: "/transfers/:id", serve: h.apiGet, panel: true},
 		{method: http.MethodDelete, path: "/transfers/:id", serve: h.apiDelete},
-		{method: http.MethodPost, path: "/transfers/:id/retry", serve: h.apiAction(h.retry), panel: true},
+		{method: http.MethodPost, path: "/transfers/:id/retry", serve: h.apiRetry, body: listBody, panel: true},
 		{method: http.MethodPost, path: "/transfers/:id/cancel", serve: h.apiAction(h.cancel), panel: true},
 		{method: http.MethodPost, path: "/transfers/:id/undo", serve: h.apiAction(h.undo)},
 		{method: http.MethodPut, path: "/transfers/:id/content", serve: h.apiContent, body: -1, panel: true},
@@ -266,10 +266,7 @@ func (h *Handler) targets(c echo.Context) *targets {
 // check validates a request and fills in its folder, and what the person has set for a name that is taken, or
 // says what is wrong with it.
 func (t *targets) check(ctx context.Context, r *transfer.Request) error {
-	if err := t.setConflict(ctx, r); err != nil {
-		return err
-	}
-	if err := t.h.checkRequest(r); err != nil {
+	if err := t.checkForm(ctx, r); err != nil {
 		return err
 	}
 	ref := onedrive.Ref{DriveID: r.DriveID, ID: r.FolderID}
@@ -296,6 +293,14 @@ func (t *targets) check(ctx context.Context, r *transfer.Request) error {
 	}
 	r.Folder, r.FolderID, r.DriveID, r.FindFolder = f.folder, f.folder.ID, f.folder.DriveID, f.unseen != nil
 	return nil
+}
+
+// checkForm is check of all but the folder.
+func (t *targets) checkForm(ctx context.Context, r *transfer.Request) error {
+	if err := t.setConflict(ctx, r); err != nil {
+		return err
+	}
+	return t.h.checkRequest(r)
 }
 
 // setConflict gives a request that says nothing of names that are taken the person's own answer.
@@ -370,7 +375,7 @@ func (h *Handler) apiDelete(c echo.Context) error {
 	return c.NoContent(http.StatusNoContent)
 }
 
-// apiAction serves POST /api/v1/transfers/{id}/retry, cancel and undo.
+// apiAction serves POST /api/v1/transfers/{id}/cancel and undo.
 func (h *Handler) apiAction(do act) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		t, err := do(c.Request().Context(), owner(c), c.Param("id"))

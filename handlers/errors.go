@@ -112,6 +112,7 @@ var fields = map[string]string{
 	"sourceUrl sourceTooLarge":        "Too large to be sent as text. Paste or drop the picture itself.",
 	"sourceUrl emptyFile":             "There is nothing in it.",
 	"sourceUrl invalidRequest":        "This is not a web address.",
+	"sourceUrl clientBytes":           "The bytes of this transfer come from a client, not from an address.",
 	"size emptyFile":                  "The file is empty.",
 	"size sizeMismatch":               "Another size was announced.",
 	"size sourceTooLarge":             "The file is larger than OneDrive takes.",
@@ -239,6 +240,8 @@ func judge(err error) (code string, w words) {
 	switch {
 	case code == "notFound" && errors.Is(err, transfer.ErrNotFound):
 		return code, words{404, "There is no such transfer.", "", "Perhaps it was taken off the list, or it belongs to another account."}
+	case errors.Is(err, transfer.ErrMayArrive):
+		return code, words{409, "OneDrive may still finish this transfer as it was.", "So nothing was changed: there could be two files of it.", "Try it again as it is, wait until it says that its file is in the recycle bin, or save it as a new transfer."}
 	case errors.Is(err, onedrive.ErrBadCursor):
 		return code, words{400, "The list cannot be gone on with from here.", "Nothing was changed.", "Open the folder again from its first page."}
 	case errors.Is(err, onedrive.ErrRefused):

@@ -105,23 +105,33 @@ func (r *Runner) release(n *run) {
 // Retry starts a failed or cancelled transfer anew, and lets a waiting one go on at once. One that OneDrive
 // may still finish goes on with that. ErrNotPossible also when its bytes were in the record and have gone.
 func (r *Runner) Retry(ctx context.Context, owner, id string) (Transfer, error) {
+	return r.retry(ctx, owner, id, func(*Transfer) bool { return false })
+}
+
+// RetryAs is Retry of a transfer that becomes what as asks for, a request that was checked. One that is not
+// final stays as it is: ErrNotPossible; so does one that OneDrive may still finish: ErrMayArrive.
+func (r *Runner) RetryAs(ctx context.Context, owner, id string, as Request) (Transfer, error) {
+	return r.retry(ctx, owner, id, func(t *Transfer) bool { return t.become(as) })
+}
+
+// retry begins a transfer anew after change, which reports whether it has changed anything.
+func (r *Runner) retry(ctx context.Context, owner, id string, change func(*Transfer) bool) (Transfer, error) {
 	for range writeTries {
 		t, err := r.store.load(ctx, owner, id)
 		if err != nil {
 			return Transfer{}, err
 		}
-		switch t.State {
-		case Waiting:
+		changed := change(&t)
+		switch {
+		case t.State == Waiting && !changed:
 			r.store.tell(owner, id, nil)
 			return t, nil
-		case Failed, Cancelled:
-			if t.Work.Spent {
-				return t, ErrNotPossible
-			}
-		default:
+		case t.State != Failed && t.State != Cancelled, t.Work.Spent:
 			return t, ErrNotPossible
+		case changed && t.MayArrive():
+			return t, ErrMayArrive
 		}
-		if left, err := r.store.share(ctx, owner); err == nil && left.transfers <= 0 {
+		if left, err := r.store.share(ctx, owner); err == nil && (left.transfers <= 0 || changed && left.bytes < int64(len(t.Work.Inline))) {
 			return t, ErrTooMany
 		}
 		if err = r.store.again(ctx, &t); !errors.Is(err, ErrConflict) {

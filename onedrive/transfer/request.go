@@ -44,6 +44,9 @@ type Request struct {
 	Folder Folder `json:"-"`
 	// FindFolder says that Folder could not be looked up now: the transfer does it before anything else.
 	FindFolder bool `json:"-"`
+	// SameSource says that SourceURL is that of a transfer which begins anew, and was judged when that was
+	// accepted. Of a data: URL it is no more than the type.
+	SameSource bool `json:"-"`
 }
 
 // RequestError says which field of a Request cannot be taken. Code is one of the API's.
@@ -125,6 +128,9 @@ func (r *Request) Validate() error {
 var graphID = regexp.MustCompile(`^[A-Za-z0-9!._-]{1,128}$`)
 
 func (r *Request) validateSource() error {
+	if r.SameSource {
+		return nil
+	}
 	switch r.Route {
 	case Upload:
 		// The bytes come from the client: blob:, data: and addresses behind a login only say where from.

@@ -75,7 +75,7 @@ func (s *Saver) Check(r Request) error {
 	if r.Route == Upload && r.Size != nil && *r.Size > s.opt.MaxBytes {
 		return &RequestError{"size", codeSourceTooLarge}
 	}
-	if r.Route == Upload || isDataURL(r.SourceURL) {
+	if r.SameSource || r.Route == Upload || isDataURL(r.SourceURL) {
 		return nil
 	}
 	u, err := ParseSourceURL(r.SourceURL)
