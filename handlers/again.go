@@ -2,13 +2,18 @@ package handlers
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"io"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
 	"skylift/onedrive"
 	"skylift/onedrive/transfer"
+	"skylift/views"
 )
 
 // changes are what is to be different when a transfer is tried again: fields of a transfer request. What is not
@@ -109,4 +114,117 @@ func deref(p *string) string {
 		return ""
 	}
 	return *p
+}
+
+// againPage serves GET /save?again=: the filled form of a transfer that is to be tried again as something else.
+func (h *Handler) againPage(c echo.Context, id string) error {
+	form, _, err := h.againForm(c.Request().Context(), owner(c), id, c.QueryParam("folder"))
+	if err != nil {
+		return err
+	}
+	return h.renderAgain(c, http.StatusOK, form)
+}
+
+func (h *Handler) renderAgain(c echo.Context, status int, form views.SaveForm) error {
+	p := h.page(c, "Change and try again")
+	p.Path = "/"
+	return h.render(c, status, views.AgainPage(p, form))
+}
+
+// againForm is the form of a transfer as it is, with the folder that was chosen meanwhile, if one was. The
+// address stands in it as it is, signed or not: it is there to be mended.
+func (h *Handler) againForm(ctx context.Context, userID, id, chosen string) (views.SaveForm, transfer.Transfer, error) {
+	t, err := h.o.Store.Get(ctx, userID, id)
+	switch {
+	case err != nil:
+		return views.SaveForm{}, t, err
+	case t.MayArrive():
+		return views.SaveForm{}, t, transfer.ErrMayArrive
+	case !canChange(t):
+		return views.SaveForm{}, t, transfer.ErrNotPossible
+	}
+	form, err := h.newForm(ctx, userID, chosen)
+	if err != nil {
+		return form, t, err
+	}
+	if chosen == "" {
+		form.Folders = chosenFolder(form.Folders, t.Folder)
+	}
+	form.Text, form.Name, form.Conflict = t.SourceURL, nameToChange(t), string(t.ConflictBehavior)
+	form.Browse = views.FoldersURL("", "", "", "", views.ChangeURL(t.ID))
+	form.Again = &views.Again{Name: rowName(t), Action: "/transfers/" + t.ID + "/change", Bytes: sentBytes(t)}
+	if t.State == transfer.Failed {
+		form.Again.Problem = failureNotice(t)
+	}
+	return form, t, nil
+}
+
+// nameToChange is the name that the form shows: the one that was given, or the one that was the trouble. Any other
+// is worked out anew.
+func nameToChange(t transfer.Transfer) string {
+	trouble := t.Failure != nil && slices.Contains([]string{"nameAlreadyExists", "invalidName", "pathIsTooLong"}, t.Failure.Code)
+	if t.NameGiven || trouble {
+		return t.Name
+	}
+	return ""
+}
+
+// sentBytes reports whether somebody has sent the bytes themselves, so that there is no address to change.
+func sentBytes(t transfer.Transfer) bool {
+	return t.Route == transfer.Upload || strings.HasPrefix(t.SourceURL, "data:")
+}
+
+// changeForm serves POST /transfers/:id/change: tries a transfer again as the form says.
+func (h *Handler) changeForm(c echo.Context) error {
+	ctx, who := c.Request().Context(), owner(c)
+	o, err := readOrder(c)
+	if err != nil {
+		return err
+	}
+	form, t, err := h.againForm(ctx, who, c.Param("id"), o.folder)
+	r, stays := o.of(t), o.folder == folderValue(t.Folder.Ref())
+	switch {
+	case errors.Is(err, transfer.ErrNotPossible) && !t.State.Final() && stays && t.Is(r): // a double click
+		return c.Redirect(http.StatusSeeOther, "/?watch=1")
+	case err != nil:
+		return err
+	}
+	form.Text, form.Name, form.Conflict = o.field, o.name, string(r.ConflictBehavior)
+	var wrong *transfer.RequestError
+	if err := h.checkRequest(&r); errors.As(err, &wrong) {
+		form.FieldBad = &views.Notice{Tone: views.Bad, What: lineWords(err), Did: "Nothing was changed."}
+		return h.renderAgain(c, http.StatusUnprocessableEntity, form)
+	} else if err != nil {
+		return err
+	}
+	if !stays {
+		folder, seen, err := h.folderOfOrder(ctx, who, o.folder)
+		if w, known := folderProblem(err); err != nil && known {
+			form.FolderBad = w
+			return h.renderAgain(c, http.StatusUnprocessableEntity, form)
+		}
+		if err != nil {
+			return err
+		}
+		r.Folder, r.FolderID, r.DriveID, r.FindFolder = folder, folder.ID, folder.DriveID, !seen
+	}
+	if _, err := h.o.Runner.RetryAs(ctx, who, t.ID, r); err != nil {
+		return err
+	}
+	return c.Redirect(http.StatusSeeOther, "/?watch=1")
+}
+
+// of is the request that t becomes by the order, but for its folder.
+func (o order) of(t transfer.Transfer) transfer.Request {
+	r := t.Request()
+	if o.name != nameToChange(t) {
+		r.Name = o.name
+	}
+	if address := strings.TrimSpace(o.field); !sentBytes(t) && address != t.SourceURL {
+		r.SourceURL, r.SameSource = address, false
+	}
+	if o.conflict != "" {
+		r.ConflictBehavior = o.conflict
+	}
+	return r
 }

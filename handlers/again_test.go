@@ -3,9 +3,12 @@ package handlers_test
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/net/html"
 
 	"skylift/onedrive/fakegraph"
 	"skylift/onedrive/transfer"
@@ -197,5 +200,169 @@ func TestAChangeOutlivesTheProcess(t *testing.T) {
 	}
 	if again := b.do("POST", "/api/v1/transfers", order, key).want(202).json()["id"]; again != id {
 		t.Errorf("its key stands for %v, want %s", again, id)
+	}
+}
+
+// chosen is the value of the option that the page marks in a field.
+func chosen(p *page, name string) string {
+	p.t.Helper()
+	for n := range p.root.Descendants() {
+		if n.Data == "select" && attr(n, "name") == name {
+			for o := range n.Descendants() {
+				if slices.ContainsFunc(o.Attr, func(a html.Attribute) bool { return a.Key == "selected" }) {
+					return attr(o, "value")
+				}
+			}
+		}
+	}
+	p.t.Fatalf("nothing is chosen of %q", name)
+	return ""
+}
+
+// resend sends the form of a transfer as it stands on the page, with pairs in the place of what it holds.
+func (b *browser) resend(p *page, id string, pairs ...string) answer {
+	b.s.t.Helper()
+	all := map[string]string{"who": field(p, "who"), "urls": field(p, "urls"), "name": field(p, "name"), "folder": chosen(p, "folder"), "conflict": chosen(p, "conflict")}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		all[pairs[i]] = pairs[i+1]
+	}
+	var flat []string
+	for k, v := range all {
+		flat = append(flat, k, v)
+	}
+	return b.form("/transfers/"+id+"/change", flat...)
+}
+
+func TestAFailedRowLeadsToItsFilledForm(t *testing.T) {
+	s := setup(t)
+	b := s.signIn(robin)
+	folder := b.json("POST", "/api/v1/folders", map[string]string{"name": "Cats"}).want(201).json()["id"].(string)
+	id := b.failed(map[string]any{"sourceUrl": s.sample("missing.jpg") + "?size=9", "folderId": folder, "conflictBehavior": "fail"})
+	at := attr(b.get("/").page().one("change"), "href")
+	if at != "/save?again="+id {
+		t.Errorf("the row leads to %q", at)
+	}
+	p := b.get(at).want(200).page()
+	if said := text(p.one("again")); !strings.Contains(said, "This is about missing.jpg") || !strings.Contains(said, "There is nothing at this address.") {
+		t.Errorf("the form says %q", cutTo(said, 300))
+	}
+	if address, name, conflict := field(p, "urls"), field(p, "name"), chosen(p, "conflict"); address != s.sample("missing.jpg")+"?size=9" || name != "" || conflict != "fail" || !strings.HasSuffix(chosen(p, "folder"), "|"+folder) {
+		t.Errorf("the form holds %q, %q, %q and %q", address, name, conflict, chosen(p, "folder"))
+	}
+	if to := b.resend(p, id, "urls", s.sample("tiles.png")).want(303).header("Location"); to != "/?watch=1" {
+		t.Errorf("it leads on to %q", to)
+	}
+	if again := b.resend(p, id, "urls", s.sample("tiles.png")); again.status != 303 && again.status != 409 { // it may be done by then
+		t.Errorf("a double click: %d", again.status)
+	}
+	if done := b.final(id); done["state"] != "completed" || !slices.Contains(paths(s, robin), "/Cats/tiles.png") {
+		t.Errorf("%v; the drive holds %v", done, paths(s, robin))
+	}
+	b.get(at).want(409)
+	b.resend(p, id, "name", "b.png").want(409)
+}
+
+func TestTheFormOfAFailedTransferTakesEachChange(t *testing.T) {
+	s := setup(t)
+	b := s.signIn(robin)
+	folder := b.json("POST", "/api/v1/folders", map[string]string{"name": "Cats"}).want(201).json()
+	for _, tt := range []struct {
+		what  string
+		pairs []string
+		path  string // of the file in the end
+	}{
+		{"another name", []string{"name", "two.jpg"}, "/two.jpg"},
+		{"no name", []string{"name", ""}, "/meadow.jpg"},
+		{"another behaviour", []string{"conflict", "replace"}, "/one.jpg"},
+		{"another folder", []string{"folder", folder["driveId"].(string) + "|" + folder["id"].(string)}, "/Cats/one.jpg"},
+		{"nothing", nil, ""},
+	} {
+		s.microsoft.PutFile(robin, "/one.jpg", []byte("older"))
+		id := b.failed(map[string]any{"sourceUrl": s.sample("meadow.jpg"), "name": "one.jpg", "conflictBehavior": "fail"})
+		p := b.get("/save?again=" + id).want(200).page()
+		if name := field(p, "name"); name != "one.jpg" {
+			t.Errorf("the name that was taken is shown as %q", name)
+		}
+		b.resend(p, id, tt.pairs...).want(303)
+		if done := b.final(id); tt.path != "" && (done["state"] != "completed" || !slices.Contains(paths(s, robin), tt.path)) {
+			t.Errorf("%s: %v; the drive holds %v, want %s", tt.what, done, paths(s, robin), tt.path)
+		}
+	}
+}
+
+// What is wrong is said in the form, which keeps what was typed; the transfer stays as it was.
+func TestTheFormOfAFailedTransferSaysWhatIsWrong(t *testing.T) {
+	s := setup(t)
+	b, other := s.signIn(robin), s.signIn(kim)
+	id := b.failed(map[string]any{"sourceUrl": s.sample("missing.jpg")})
+	before := b.get("/api/v1/transfers/" + id).want(200).body
+	p := b.get("/save?again=" + id).want(200).page()
+	for _, tt := range []struct{ name, value, said string }{
+		{"urls", "", "There is no address."},
+		{"urls", "cats", "It must start with https://"},
+		{"urls", "http://127.0.0.1:1/a.jpg", "only public web addresses"},
+		{"conflict", "merge", "Send rename, replace or fail."},
+		{"name", strings.Repeat("x", 1025), "This name cannot be used."},
+		{"folder", "|gone", "This folder does not exist any more."},
+		{"folder", "a/b|c", "This request cannot be read."},
+	} {
+		got := b.resend(p, id, tt.name, tt.value, "name", "kept.jpg", tt.name, tt.value).want(422).page()
+		if said := text(got.one("again")); !strings.Contains(said, tt.said) || tt.name != "name" && field(got, "name") != "kept.jpg" {
+			t.Errorf("%s %q: the form says %q", tt.name, cutTo(tt.value, 40), cutTo(said, 400))
+		}
+	}
+	if got := b.resend(p, id, "who", "another"); got.status != 409 || !strings.Contains(got.body, "another account") {
+		t.Errorf("a form of another account: %d", got.status)
+	}
+	head := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Sec-Fetch-Site": {"cross-site"}, "Origin": {"https://evil.example"}}
+	if got := b.do("POST", "/transfers/"+id+"/change", "name=a.jpg&urls="+url.QueryEscape(s.sample("tiles.png")), head); got.status != 403 {
+		t.Errorf("another site's form: %d", got.status)
+	}
+	head = http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Sec-Fetch-Dest": {"iframe"}}
+	if got := b.do("POST", "/transfers/"+id+"/change", "name=a.jpg&urls="+url.QueryEscape(s.sample("tiles.png")), head); got.status != 403 {
+		t.Errorf("a form in a frame: %d", got.status)
+	}
+	other.get("/save?again=" + id).want(404)
+	other.form("/transfers/"+id+"/change", "urls", s.sample("tiles.png")).want(404)
+	if in := s.browser().get("/save?again=" + id).want(401).body; !strings.Contains(in, url.QueryEscape("/save?again="+id)) {
+		t.Error("who is signed out is not led back")
+	}
+	if after := b.get("/api/v1/transfers/" + id).want(200).body; after != before {
+		t.Errorf("it was\n%s and is\n%s", before, after)
+	}
+}
+
+// Without scripts the folder list leads back to the form.
+func TestTheFolderListLeadsBackToTheForm(t *testing.T) {
+	s := setup(t)
+	b := s.signIn(robin)
+	folder := b.json("POST", "/api/v1/folders", map[string]string{"name": "Cats"}).want(201).json()
+	id := b.failed(map[string]any{"sourceUrl": s.sample("missing.jpg")})
+	list := b.get(attr(b.get("/save?again="+id).want(200).page().one("browse"), "href")).want(200).page()
+	for _, link := range list.all("folder-link") {
+		if text(link) == "Cats" {
+			use := attr(b.get(attr(link, "href")).want(200).page().one("use"), "href")
+			if got := chosen(b.get(use).want(200).page(), "folder"); got != folder["driveId"].(string)+"|"+folder["id"].(string) {
+				t.Errorf("%s chooses %q", use, got)
+			}
+			return
+		}
+	}
+	t.Error("the list has no link to the folder")
+}
+
+// The bytes of an upload come from elsewhere: its form asks for no address.
+func TestTheFormOfBytesAsksForNoAddress(t *testing.T) {
+	s := setup(t)
+	b := s.signIn(robin)
+	s.microsoft.PutFile(robin, "/one.txt", []byte("older"))
+	id := b.failed(map[string]any{"sourceUrl": "data:text/plain,hello", "name": "one.txt", "conflictBehavior": "fail"})
+	p := b.get("/save?again=" + id).want(200).page()
+	if n := len(p.all("address")); n > 0 {
+		t.Error("it asks for an address")
+	}
+	b.form("/transfers/"+id+"/change", "name", "two.txt", "folder", chosen(p, "folder"), "conflict", "fail").want(303)
+	if done := b.final(id); done["state"] != "completed" || !slices.Contains(paths(s, robin), "/two.txt") {
+		t.Errorf("%v; the drive holds %v", done, paths(s, robin))
 	}
 }

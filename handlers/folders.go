@@ -110,7 +110,18 @@ func pickerReturn(s string) string {
 	if auth.LocalPath(s) == "/settings" {
 		return "/settings"
 	}
+	if at, err := url.Parse(auth.LocalPath(s)); err == nil && at.Path == "/save" && at.Query().Get("again") != "" {
+		return views.ChangeURL(cut(at.Query().Get("again"), 64))
+	}
 	return ""
+}
+
+// useURL is the page that a folder was chosen for, with the folder in its address.
+func useURL(back, folder string) string {
+	if strings.HasPrefix(back, "/save?") {
+		return back + "&folder=" + url.QueryEscape(folder)
+	}
+	return "/?folder=" + url.QueryEscape(folder)
 }
 
 // inDialog reports whether the picker is shown in the dialog of the save form.
@@ -173,7 +184,7 @@ func (h *Handler) openFolder(ctx context.Context, client *onedrive.Client, ref o
 		k.Crumbs = append(k.Crumbs, crumbView(f, k.Return))
 	}
 	k.Here = folderView(here)
-	k.Use = "/?folder=" + url.QueryEscape(k.Here.Value)
+	k.Use = useURL(k.Return, k.Here.Value)
 	self := func(cursor string) string { return views.FoldersURL(here.DriveID, here.ID, cursor, "", k.Return) }
 	k.Self = self("")
 	if next != "" {

@@ -27,6 +27,9 @@ func (h *Handler) row(t transfer.Transfer, speed float64) views.Row {
 		Remove: t.State.Final(), Cancel: !t.State.Final(),
 		Retry: t.State == transfer.Failed && canRetry(t) || t.State == transfer.Cancelled && canRetry(t),
 	}
+	if t.State == transfer.Failed && canChange(t) {
+		r.Change = views.ChangeURL(t.ID)
+	}
 	if r.Page == "" && t.PageURL != "" {
 		r.Page = hostOf(t.PageURL)
 	}
@@ -51,6 +54,11 @@ func (h *Handler) row(t transfer.Transfer, speed float64) views.Row {
 // canRetry reports whether there is something to fetch again: an upload's bytes are the client's.
 func canRetry(t transfer.Transfer) bool {
 	return (t.Route != transfer.Upload || t.SourceURL != "") && !t.Work.Spent
+}
+
+// canChange reports whether it can be tried again as something else.
+func canChange(t transfer.Transfer) bool {
+	return (t.State == transfer.Failed || t.State == transfer.Cancelled) && canRetry(t) && !t.MayArrive()
 }
 
 func completed(r *views.Row, t transfer.Transfer, now time.Time) {

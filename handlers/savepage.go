@@ -10,11 +10,15 @@ import (
 	"skylift/views"
 )
 
-// savePage serves GET /save: the filled form of bookmarklet and share sheet. It saves nothing.
+// savePage serves GET /save: the filled form of bookmarklet and share sheet, or of a transfer that is to be
+// tried again. It saves nothing.
 func (h *Handler) savePage(c echo.Context) error {
 	u, ok := user(c)
 	if !ok {
 		return errSignedOut
+	}
+	if id := c.QueryParam("again"); id != "" {
+		return h.againPage(c, id)
 	}
 	form, err := h.newForm(c.Request().Context(), u.ID, c.QueryParam("folder"))
 	if err != nil {

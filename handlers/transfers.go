@@ -22,6 +22,7 @@ func (h *Handler) transferRoutes() []route {
 		{method: http.MethodPost, path: "/transfers/retry-failed", serve: h.retryFailed},
 		{method: http.MethodPost, path: "/transfers/remove-failed", serve: h.removeFailed},
 		{method: http.MethodPost, path: "/transfers/:id/retry", serve: h.rowAction(h.retry), panel: true},
+		{method: http.MethodPost, path: "/transfers/:id/change", serve: h.changeForm},
 		{method: http.MethodPost, path: "/transfers/:id/cancel", serve: h.rowAction(h.cancel), panel: true},
 		{method: http.MethodPost, path: "/transfers/:id/undo", serve: h.rowAction(h.undo)},
 		{method: http.MethodPost, path: "/transfers/:id/remove", serve: h.removeRow},

@@ -26,6 +26,7 @@ func Gallery() []Sample {
 	add("save-lines", Save(gallerySaveLines()))
 	add("save-folder-gone", Save(gallerySaveFolder()))
 	add("save-nothing", Save(gallerySaveNothing()))
+	add("save-again", AgainForm(galleryAgain()))
 	add("picker", PickerBody(galleryPicker()))
 	add("picker-empty", PickerBody(Picker{Here: Folder{Value: "d|x", Name: "New", Path: "New"}, Crumbs: []Folder{{Name: "OneDrive", URL: "/folders"}, {Name: "New"}}, Use: "/?folder=d%7Cx"}))
 	add("picker-search", PickerBody(Picker{Query: "cats", Found: true, Folders: []Folder{{Name: "Cats", Count: "Pictures/Cats", URL: "/folders?id=c", Icon: "folder"}}}))
@@ -75,7 +76,7 @@ func galleryRows() []Row {
 	saved.Undo, saved.Remove = true, true
 
 	failed := row("failed", "missing.jpg", "failed", "Failed", Bad)
-	failed.Retry, failed.Remove = true, true
+	failed.Retry, failed.Remove, failed.Change = true, true, "/save?again=failed"
 	failed.Route = "Carried by this server"
 	failed.Problem = &Notice{What: "There is nothing at this address.", Did: "The site answered that the file does not exist.", Do: "Check the address, or open it in the browser."}
 
@@ -118,6 +119,15 @@ func gallerySaveFolder() SaveForm {
 func gallerySaveNothing() SaveForm {
 	f := gallerySave()
 	f.FieldBad = &Notice{Tone: Bad, What: "There is no address in the field.", Do: "Paste one or more, each on a line of its own."}
+	return f
+}
+
+func galleryAgain() SaveForm {
+	f := gallerySave()
+	f.Text, f.Name, f.Conflict, f.Browse = "https://images.example/cats/tabby.jpg?size=large", "tabby.jpg", "fail", "/folders?return=%2Fsave%3Fagain%3Dfailed"
+	f.FieldBad = &Notice{Tone: Bad, What: "There is no address."}
+	f.Again = &Again{Name: "tabby.jpg", Action: "/transfers/failed/change", Problem: &Notice{
+		Tone: Bad, What: "A file of this name is there already.", Did: "It was left as it is.", Do: "Give another name, or choose to keep both or to replace."}}
 	return f
 }
 

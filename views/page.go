@@ -61,6 +61,15 @@ type SaveForm struct {
 	Action    string // where to go afterwards; "" for the main page
 	Browse    string // address of the folder picker
 	Small     bool   // the form stands in the panel
+	Again     *Again // it is about a transfer that there is already
+}
+
+// Again is the transfer that a form tries again with changes.
+type Again struct {
+	Name    string
+	Action  string  // where the form goes
+	Problem *Notice // why it failed
+	Bytes   bool    // there is no address to change: somebody has sent the bytes themselves
 }
 
 // Line is what became of one line of the form.

@@ -28,6 +28,7 @@ type Row struct {
 	Problem  *Notice
 	Open     string // address of the file in OneDrive
 	Retry    bool
+	Change   string // address of the form that tries it again with changes, or ""
 	Cancel   bool
 	Undo     bool
 	Remove   bool

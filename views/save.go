@@ -25,6 +25,14 @@ func (f SaveForm) conflicts() []Link {
 	return slices.DeleteFunc(all, func(l Link) bool { return l.URL == "replace" })
 }
 
+// nameHint says whose name the field is.
+func (f SaveForm) nameHint() string {
+	if f.Again != nil {
+		return "(optional)"
+	}
+	return "(optional, for one link)"
+}
+
 // linesSummary counts what became of the lines.
 func linesSummary(f SaveForm) string {
 	bad, there := 0, 0

@@ -17,6 +17,9 @@ func FoldersURL(driveID, id, cursor, query, back string) string {
 	return withQuery("/folders", "drive", driveID, "id", id, "cursor", cursor, "q", query, "return", back)
 }
 
+// ChangeURL is the address of the form that tries a transfer again with changes.
+func ChangeURL(id string) string { return withQuery("/save", "again", id) }
+
 // withQuery adds the pairs whose value is not empty.
 func withQuery(path string, pairs ...string) string {
 	q := url.Values{}

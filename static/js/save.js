@@ -171,7 +171,7 @@
   // Whoever has to sign in first, or to allow something, finds their lines again.
   const kept = 'skylift-lines';
   document.addEventListener('htmx:beforeOnLoad', (e) => {
-    if (e.detail.xhr.status === 401 && e.detail.elt.closest('#save')) sessionStorage.setItem(kept, field().value);
+    if (e.detail.xhr.status === 401 && field() && e.detail.elt.closest('#save')) sessionStorage.setItem(kept, field().value);
   });
   document.addEventListener('click', (e) => {
     if (e.target.closest('a[href^="/auth/login"]') && field()?.value) sessionStorage.setItem(kept, field().value);
