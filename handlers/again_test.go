@@ -252,14 +252,31 @@ func TestAFailedRowLeadsToItsFilledForm(t *testing.T) {
 	if to := b.resend(p, id, "urls", s.sample("tiles.png")).want(303).header("Location"); to != "/?watch=1" {
 		t.Errorf("it leads on to %q", to)
 	}
-	if again := b.resend(p, id, "urls", s.sample("tiles.png")); again.status != 303 && again.status != 409 { // it may be done by then
-		t.Errorf("a double click: %d", again.status)
-	}
 	if done := b.final(id); done["state"] != "completed" || !slices.Contains(paths(s, robin), "/Cats/tiles.png") {
 		t.Errorf("%v; the drive holds %v", done, paths(s, robin))
 	}
 	b.get(at).want(409)
 	b.resend(p, id, "name", "b.png").want(409)
+}
+
+// A double click is one order; what is to be another still is refused.
+func TestTheFormOfAFailedTransferCanBeSentTwice(t *testing.T) {
+	s := setup(t)
+	b := s.signIn(robin)
+	id := b.failed(map[string]any{"sourceUrl": s.sample("missing.jpg")})
+	p := b.get("/save?again=" + id).want(200).page()
+	if err := s.options.Runner.Stop(t.Context()); err != nil { // it stays under way
+		t.Fatal(err)
+	}
+	for range 2 {
+		b.resend(p, id, "urls", s.sample("tiles.png"), "name", "a.png").want(303)
+	}
+	for _, other := range [][]string{{"name", "b.png"}, {"name", "a.png", "folder", "|"}} {
+		b.resend(p, id, append([]string{"urls", s.sample("tiles.png")}, other...)...).want(409)
+	}
+	if n := b.get("/api/v1/transfers/" + id).want(200).json()["attempts"]; n != 2.0 {
+		t.Errorf("%v attempts", n)
+	}
 }
 
 func TestTheFormOfAFailedTransferTakesEachChange(t *testing.T) {

@@ -47,7 +47,7 @@ func TestEveryPageInEveryLook(t *testing.T) {
 		{"landing", "/", outside}, {"signed-out", "/auth/signed-out", outside},
 		{"main", "/", p}, {"history", "/transfers", p}, {"failed", "/transfers?state=failed", p}, {"nothing-found", "/transfers?q=no+such+thing", p},
 		{"folders", "/folders?drive=" + drive + "&id=" + id, p}, {"folder-search", "/folders?q=pic", p},
-		{"save", "/save?url=https%3A%2F%2Fimages.example%2Ftabby.jpg&title=A+tabby", p},
+		{"save", "/save?url=https%3A%2F%2Fimages.example%2Ftabby.jpg&title=A+tabby", p}, {"again", p.attrNow(in("missing.jpg", "change"), "href"), p},
 		{"panel-signed-out", "/panel", outside}, {"panel", "/panel", p}, {"panel-done", "/panel/done", outside},
 		{"relay", "/auth/panel?c=" + challenge, outside}, {"relay-again", "/auth/panel?c=" + challenge, p},
 		{"button-signed-out", button, outside}, {"button", button, p},

@@ -30,7 +30,10 @@ func (t *Transfer) Request() Request {
 }
 
 // Is reports whether t is what r asks for already.
-func (t Transfer) Is(r Request) bool { return !t.become(r) }
+func (t *Transfer) Is(r Request) bool {
+	then := *t
+	return !then.become(r)
+}
 
 // become makes t what r asks for, and reports whether that is anything else than it was. An upload's
 // bytes are the client's, wherever it has them from: its source stays.
