@@ -245,11 +245,11 @@ func checkKey(key string) error {
 
 // targets looks up the folders of one request's transfers, each once.
 type targets struct {
-	h        *Handler
-	userID   string
-	framed   bool // nothing may be replaced
-	found    map[onedrive.Ref]target
-	conflict onedrive.ConflictBehavior // of transfers that name none; "" until one does
+	h      *Handler
+	userID string
+	framed bool // nothing may be replaced
+	found  map[onedrive.Ref]target
+	own    *prefs // what the person has set; nil until a transfer leaves something to it
 }
 
 // target is a folder that was looked up, or taken unseen, or why it cannot be saved into.
@@ -269,23 +269,25 @@ func (t *targets) check(ctx context.Context, r *transfer.Request) error {
 	if err := t.checkForm(ctx, r); err != nil {
 		return err
 	}
-	ref := onedrive.Ref{DriveID: r.DriveID, ID: r.FolderID}
+	ref, by, err := t.wanted(ctx, r)
+	if err != nil {
+		return err
+	}
 	f, ok := t.found[ref]
 	if !ok {
 		client, err := t.h.o.Client(ctx, t.userID)
 		if err != nil {
 			return err
 		}
-		wanted, err := t.h.folderWanted(ctx, t.userID, ref)
-		if err == nil {
-			f.folder, f.unseen, err = t.h.target(ctx, client, t.userID, wanted)
-		}
+		f.folder, f.unseen, err = t.h.target(ctx, client, t.userID, ref)
 		if err != nil {
 			f.err = &apiError{code: codeOf(err), field: "folderId", cause: err}
 		}
 		t.found[ref] = f
 	}
 	switch {
+	case f.err != nil && by != nil:
+		return ruleError(*by, f.err)
 	case f.err != nil:
 		return f.err
 	case r.Route == transfer.Upload && errors.Is(f.unseen, onedrive.ErrUnauthenticated):
@@ -303,21 +305,43 @@ func (t *targets) checkForm(ctx context.Context, r *transfer.Request) error {
 	return t.h.checkRequest(r)
 }
 
+// wanted is the folder that a request means, and the rule that says so, if one does.
+func (t *targets) wanted(ctx context.Context, r *transfer.Request) (onedrive.Ref, *rule, error) {
+	if ref := (onedrive.Ref{DriveID: r.DriveID, ID: r.FolderID}); ref != (onedrive.Ref{}) {
+		return ref, nil, nil
+	}
+	p, err := t.prefs(ctx)
+	if err != nil {
+		return onedrive.Ref{}, nil, err
+	}
+	ref, by := p.folderWanted(*r)
+	return ref, by, nil
+}
+
+// prefs reads what the person has set, once.
+func (t *targets) prefs(ctx context.Context) (*prefs, error) {
+	if t.own == nil {
+		p, err := t.h.prefs(ctx, t.userID)
+		if err != nil {
+			return nil, err
+		}
+		t.own = &p
+	}
+	return t.own, nil
+}
+
 // setConflict gives a request that says nothing of names that are taken the person's own answer.
 func (t *targets) setConflict(ctx context.Context, r *transfer.Request) error {
 	if r.ConflictBehavior != "" {
 		return nil
 	}
-	if t.conflict == "" {
-		p, err := t.h.prefs(ctx, t.userID)
-		if err != nil {
-			return err
-		}
-		if t.conflict = p.Conflict; t.framed && t.conflict == onedrive.Replace {
-			t.conflict = onedrive.Rename
-		}
+	p, err := t.prefs(ctx)
+	if err != nil {
+		return err
 	}
-	r.ConflictBehavior = t.conflict
+	if r.ConflictBehavior = p.Conflict; t.framed && r.ConflictBehavior == onedrive.Replace {
+		r.ConflictBehavior = onedrive.Rename
+	}
 	return nil
 }
 

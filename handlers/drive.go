@@ -60,10 +60,7 @@ func (h *Handler) target(ctx context.Context, client *onedrive.Client, userID st
 	if err != nil {
 		return f, unseen, err
 	}
-	if p.Folder != nil && p.Folder.Ref() == ref {
-		return *p.Folder, unseen, nil
-	}
-	for _, known := range p.Recent {
+	for _, known := range p.known() {
 		if known.Ref() == ref {
 			return known, unseen, nil
 		}
@@ -83,16 +80,4 @@ func passes(err error) bool {
 		}
 	}
 	return false
-}
-
-// folderWanted is the folder that a request means: the one named, else the default one, else the top.
-func (h *Handler) folderWanted(ctx context.Context, userID string, ref onedrive.Ref) (onedrive.Ref, error) {
-	if err := checkRef(ref); err != nil || ref != (onedrive.Ref{}) {
-		return ref, err
-	}
-	p, err := h.prefs(ctx, userID)
-	if err == nil && p.Folder != nil {
-		ref = p.Folder.Ref()
-	}
-	return ref, err
 }

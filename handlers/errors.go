@@ -125,6 +125,14 @@ var fields = map[string]string{
 	"cursor invalidRequest":           "This is not a cursor of this list.",
 }
 
+// ruleProblems are the words for what is wrong with a rule.
+var ruleProblems = map[string]string{
+	"site":  "This is not a site. Name its host, such as dribbble.com.",
+	"kind":  "Choose one of the kinds.",
+	"empty": "Name a site, or choose a kind. For everything there is the default folder.",
+	"full":  "More than fifty rules do not fit. Delete one first.",
+}
+
 // Reasons why a sign-in failed, as pages.
 var signIns = map[auth.Kind]words{
 	auth.Declined:          {403, "You said no, and that is fine.", "Nothing was connected.", "Whenever you like, sign in again."},
@@ -179,6 +187,16 @@ func fieldWords(e *transfer.RequestError) string {
 		return w.what
 	}
 	return "This cannot be used."
+}
+
+// ruleError is err about the folder of a rule: who saves has chosen none, and would not know which is meant.
+func ruleError(r rule, err error) error {
+	code := codeOf(err)
+	if code != "folderNotFound" && code != "folderAccessDenied" {
+		return err
+	}
+	said := "Your rule “" + r.words() + "” leads to the folder " + folderName(r.Folder) + ", which cannot be used any more. Change the rule in Skylift's settings."
+	return &apiError{code: code, field: "folderId", said: said, cause: err}
 }
 
 // renamedWords say what a file will be called whose given name OneDrive does not take; "" for one that it does.

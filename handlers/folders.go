@@ -113,6 +113,9 @@ func pickerReturn(s string) string {
 	if at, err := url.Parse(auth.LocalPath(s)); err == nil && at.Path == "/save" && at.Query().Get("again") != "" {
 		return views.ChangeURL(cut(at.Query().Get("again"), 64))
 	}
+	if r, ok := ruleOfReturn(s); ok {
+		return views.RuleURL(r.Site, string(r.Kind))
+	}
 	return ""
 }
 
@@ -122,6 +125,16 @@ func useURL(back, folder string) string {
 		return back + "&folder=" + url.QueryEscape(folder)
 	}
 	return "/?folder=" + url.QueryEscape(folder)
+}
+
+// ruleOfReturn is the rule whose folder is being chosen, if the picker was opened for one.
+func ruleOfReturn(s string) (rule, bool) {
+	at, err := url.Parse(auth.LocalPath(s))
+	if err != nil || at.Path != "/settings" {
+		return rule{}, false
+	}
+	r, problem := readRule(at.Query().Get("site"), at.Query().Get("kind"))
+	return r, problem == ""
 }
 
 // inDialog reports whether the picker is shown in the dialog of the save form.
@@ -138,6 +151,10 @@ func (h *Handler) showPicker(c echo.Context, status int, ref onedrive.Ref, k vie
 		return err
 	}
 	k.Who, k.Default = whose(owner(c)), k.Return == "/settings"
+	if r, ok := ruleOfReturn(k.Return); ok {
+		v := r.view()
+		k.Rule = &v
+	}
 	k.Places = h.places(ctx, client, p, k.Return)
 	if k.Query != "" {
 		err = h.searchFolders(ctx, client, &k)

@@ -111,9 +111,13 @@ func (h *Handler) addChosen(ctx context.Context, userID string, p *prefs, chosen
 	}
 }
 
-// folderChoices are what the form offers: the default folder, those saved into last, the top.
+// folderChoices are what the form offers: what the person's rules say, the default folder, those saved into
+// last, the top.
 func folderChoices(p prefs, chosen string) []views.Folder {
 	var list []views.Folder
+	if len(p.Rules) > 0 {
+		list = append(list, byRules(p))
+	}
 	seen := map[string]bool{}
 	add := func(f transfer.Folder) {
 		v := folderView(f)
@@ -134,6 +138,16 @@ func folderChoices(p prefs, chosen string) []views.Folder {
 		add(transfer.Folder{Name: "OneDrive", Path: "/"})
 	}
 	return list
+}
+
+// byRules is the choice to name no folder, which scripts send on as they find it. Only who has rules can tell
+// it from the default folder.
+func byRules(p prefs) views.Folder {
+	otherwise := "OneDrive"
+	if p.Folder != nil {
+		otherwise = folderName(*p.Folder)
+	}
+	return views.Folder{Path: "By your rules, else " + otherwise}
 }
 
 // folderView is a folder for forms and the picker.

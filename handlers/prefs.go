@@ -15,6 +15,7 @@ type prefs struct {
 	Conflict onedrive.ConflictBehavior `json:"conflict,omitempty"`
 	Recent   []transfer.Folder         `json:"recent,omitempty"` // newest first
 	Shared   bool                      `json:"shared,omitempty"` // folders of others may be used, too
+	Rules    []rule                    `json:"rules,omitempty"`  // the first that fits counts
 }
 
 const recentFolders = 6
@@ -35,6 +36,31 @@ func (p *prefs) used(f transfer.Folder) {
 	p.Recent = slices.DeleteFunc(p.Recent, func(o transfer.Folder) bool { return o.DriveID == f.DriveID && o.ID == f.ID })
 	p.Recent = append([]transfer.Folder{f}, p.Recent...)
 	p.Recent = p.Recent[:min(len(p.Recent), recentFolders)]
+}
+
+// folderWanted is the folder of a request that names none: that of the first rule that fits, else the default
+// one, else the top.
+func (p *prefs) folderWanted(r transfer.Request) (ref onedrive.Ref, by *rule) {
+	by = ruleFor(p.Rules, r)
+	switch {
+	case by != nil:
+		return by.Folder.Ref(), by
+	case p.Folder != nil:
+		return p.Folder.Ref(), nil
+	}
+	return onedrive.Ref{}, nil
+}
+
+// known are the folders that the person's preferences name.
+func (p *prefs) known() []transfer.Folder {
+	var list []transfer.Folder
+	if p.Folder != nil {
+		list = append(list, *p.Folder)
+	}
+	for _, r := range p.Rules {
+		list = append(list, r.Folder)
+	}
+	return append(list, p.Recent...)
 }
 
 // folderValue is how forms and addresses name a folder: drive id, a bar, item id. Neither id has

@@ -31,8 +31,9 @@ type order struct {
 	conflict onedrive.ConflictBehavior
 	folder   string
 	back     string
-	blind    bool // nobody could look at the folder
-	again    bool // one address, sent once more although it is there
+	blind    bool     // nobody could look at the folder
+	again    bool     // one address, sent once more although it is there
+	rules    *targets // find each line's folder; nil: all go into the one chosen
 }
 
 // line is one address of an order, with the number that it had in the field.
@@ -96,7 +97,7 @@ func (h *Handler) submitForm(c echo.Context) error {
 		form.FieldBad, form.Text, form.Name = n, o.field, o.name
 		return h.formAgain(c, http.StatusUnprocessableEntity, form)
 	}
-	folder, seen, err := h.folderOfOrder(ctx, who, o.folder)
+	folder, err := h.aim(c, &o)
 	if err != nil {
 		w, known := folderProblem(err)
 		if !known {
@@ -105,7 +106,6 @@ func (h *Handler) submitForm(c echo.Context) error {
 		form.FolderBad, form.Text, form.Name = w, o.field, o.name
 		return h.formAgain(c, http.StatusUnprocessableEntity, form)
 	}
-	o.blind = !seen
 	results, err := h.place(ctx, who, o, folder)
 	if err != nil {
 		return err
@@ -135,6 +135,28 @@ func (o order) text(numbers []int) string {
 		}
 	}
 	return strings.Join(keep, "\n")
+}
+
+// aim finds the folder of an order. Where none was chosen, the person's rules say it of each line, and a person
+// without rules means the default folder.
+func (h *Handler) aim(c echo.Context, o *order) (transfer.Folder, error) {
+	ctx, who := c.Request().Context(), owner(c)
+	if o.folder == "" {
+		t := h.targets(c)
+		p, err := t.prefs(ctx)
+		switch {
+		case err != nil:
+			return transfer.Folder{}, err
+		case len(p.Rules) > 0:
+			o.rules = t
+			return transfer.Folder{}, nil
+		case p.Folder != nil:
+			o.folder = folderValue(p.Folder.Ref())
+		}
+	}
+	folder, seen, err := h.folderOfOrder(ctx, who, o.folder)
+	o.blind = !seen
+	return folder, err
 }
 
 // folderOfOrder looks the folder up once for the whole order, and remembers it as used.
@@ -181,6 +203,7 @@ func folderProblem(err error) (*views.Notice, bool) {
 type result struct {
 	line    line
 	err     error
+	folder  transfer.Folder
 	earlier *transfer.Transfer // it was saved into this folder before
 }
 
@@ -194,9 +217,15 @@ func (h *Handler) place(request context.Context, userID string, o order, folder 
 		results[i].line = l
 		requests[i] = transfer.Request{SourceURL: l.text, Name: o.name, ConflictBehavior: o.conflict,
 			FolderID: folder.ID, DriveID: folder.DriveID, Folder: folder, FindFolder: o.blind}
-		if results[i].err = h.checkRequest(&requests[i]); results[i].err == nil && !o.again {
+		if o.rules != nil {
+			results[i].err = o.rules.check(request, &requests[i])
+		} else {
+			results[i].err = h.checkRequest(&requests[i])
+		}
+		results[i].folder = requests[i].Folder
+		if results[i].err == nil && !o.again {
 			g.Go(func() (err error) {
-				results[i].earlier, err = h.earlier(ctx, userID, folder, requests[i].SourceURL)
+				results[i].earlier, err = h.earlier(ctx, userID, results[i].folder, requests[i].SourceURL)
 				return err
 			})
 		}
@@ -205,6 +234,9 @@ func (h *Handler) place(request context.Context, userID string, o order, folder 
 		return nil, err
 	}
 	h.submit(request, userID, o, requests, results)
+	if o.rules != nil {
+		o.rules.remember(request)
+	}
 	return results, nil
 }
 
@@ -265,10 +297,10 @@ func (o order) lineKey(l line) string {
 func (h *Handler) ordered(c echo.Context, o order, form views.SaveForm, folder transfer.Folder, results []result) error {
 	var keep []int
 	for _, r := range results {
-		v := views.Line{Number: r.line.number, Text: cut(r.line.text, 120), URL: r.line.text, Folder: folderValue(folder.Ref())}
+		v := views.Line{Number: r.line.number, Text: cut(r.line.text, 120), URL: r.line.text, Folder: folderValue(r.folder.Ref())}
 		switch {
 		case r.earlier != nil:
-			v.Tone, v.Said, v.Again = views.Resting, "You saved this into "+folderName(folder)+" before.", true
+			v.Tone, v.Said, v.Again = views.Resting, "You saved this into "+folderName(r.folder)+" before.", true
 			if r.earlier.Item != nil {
 				v.Open = r.earlier.Item.WebURL
 			}
@@ -284,7 +316,12 @@ func (h *Handler) ordered(c echo.Context, o order, form views.SaveForm, folder t
 		}
 		form.Lines = append(form.Lines, v)
 	}
-	if list := formPage(form) + "?watch=1&folder=" + url.QueryEscape(folderValue(folder.Ref())); len(form.Lines) == 0 {
+	list := formPage(form) + "?watch=1"
+	if o.rules == nil {
+		list += "&folder=" + url.QueryEscape(folderValue(folder.Ref()))
+		form.Folders = chosenFolder(form.Folders, folder)
+	}
+	if len(form.Lines) == 0 {
 		switch {
 		case !isHTMX(c):
 			return c.Redirect(http.StatusSeeOther, list)
@@ -296,7 +333,6 @@ func (h *Handler) ordered(c echo.Context, o order, form views.SaveForm, folder t
 	if len(keep) > 0 {
 		form.Text, form.Name = o.text(keep), o.name
 	}
-	form.Folders = chosenFolder(form.Folders, folder)
 	status := http.StatusUnprocessableEntity
 	if form.Started == len(results) {
 		status = http.StatusOK

@@ -360,6 +360,9 @@ func TestAPageOfAnotherAccountActsForNobody(t *testing.T) {
 	b.form("/settings/sign-out-everywhere", "who", robins).want(http.StatusConflict)
 	b.form("/settings/delete", "who", robins, "confirm", "yes").want(http.StatusConflict)
 	b.form("/settings/devices", "who", robins, "name", "x").want(http.StatusConflict)
+	for _, path := range []string{"", "/up", "/delete"} {
+		b.form("/settings/rules"+path, "who", robins, "kind", "picture").want(http.StatusConflict)
+	}
 	b.form("/transfers/remove-failed", "who", robins).want(http.StatusConflict)
 	b.form("/folders", "who", robins, "name", "x").want(http.StatusConflict)
 	order := `{"sourceUrl":"` + s.sample("meadow.jpg") + `"}`
@@ -386,7 +389,7 @@ func TestEveryFormNamesItsAccount(t *testing.T) {
 	p := newPanel()
 	connect := "/ext/connect?" + url.Values{"redirect_uri": {"https://bjgecgimfofkefcmdobdciomjkpnaeno.chromiumapp.org/connect"},
 		"state": {strings.Repeat("s", 16)}, "code_challenge": {p.challenge}}.Encode()
-	for _, at := range []string{"/", "/transfers?state=failed", "/settings", "/folders", "/folders?return=/settings", "/panel", "/auth/panel?c=" + p.challenge,
+	for _, at := range []string{"/", "/transfers?state=failed", "/settings", "/folders", "/folders?return=/settings", "/folders?return=/settings?kind=picture", "/panel", "/auth/panel?c=" + p.challenge,
 		"/save/button?url=https%3A%2F%2Fimages.example%2Fa.jpg", connect} {
 		for form := range b.get(at).want(200).page().root.Descendants() {
 			if form.Data != "form" || attr(form, "method") != "post" {

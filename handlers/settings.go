@@ -21,6 +21,9 @@ func (h *Handler) settingsRoutes() []route {
 		{method: http.MethodGet, path: "/settings", serve: h.settings},
 		{method: http.MethodPost, path: "/settings", serve: h.setDefaults},
 		{method: http.MethodPost, path: "/settings/folder", serve: h.setFolder},
+		{method: http.MethodPost, path: "/settings/rules", serve: h.addRule},
+		{method: http.MethodPost, path: "/settings/rules/up", serve: h.raiseRule},
+		{method: http.MethodPost, path: "/settings/rules/delete", serve: h.deleteRule},
 		{method: http.MethodPost, path: "/settings/devices", serve: h.makeKey},
 		{method: http.MethodPost, path: "/settings/devices/:id/revoke", serve: h.revokeKey},
 		{method: http.MethodPost, path: "/settings/sign-out-everywhere", serve: h.signOutEverywhere},
@@ -49,6 +52,9 @@ func (h *Handler) showSettings(c echo.Context, status int, s views.Settings) err
 	s.Who, s.Conflict, s.Page = whose(who), string(p.Conflict), h.absolute("/")
 	s.Bookmarklet = bookmarklet(h.absolute("/save"))
 	s.MicrosoftURL = consentURL(c)
+	for _, r := range p.Rules {
+		s.Rules = append(s.Rules, r.view())
+	}
 	for _, d := range devices {
 		s.Devices = append(s.Devices, h.deviceView(d))
 	}
@@ -93,25 +99,16 @@ func (h *Handler) setDefaults(c echo.Context) error {
 	default:
 		return bad("invalidRequest")
 	}
-	return h.changePrefs(c, func(p *prefs) { p.Conflict = b })
+	return h.changePrefs(c, settingsSaved, func(p *prefs) { p.Conflict = b })
 }
 
 // setFolder serves POST /settings/folder: the default folder, looked up so that it has a name.
 func (h *Handler) setFolder(c echo.Context) error {
-	ctx := c.Request().Context()
-	ref, err := parseFolder(c.FormValue("folder"))
+	f, err := h.folderOfForm(c)
 	if err != nil {
 		return err
 	}
-	client, err := h.o.Client(ctx, owner(c))
-	if err != nil {
-		return err
-	}
-	f, _, err := folderAt(ctx, client, ref)
-	if err != nil {
-		return err
-	}
-	return h.changePrefs(c, func(p *prefs) {
+	return h.changePrefs(c, settingsSaved, func(p *prefs) {
 		p.Folder = &f
 		if f.Path == "/" {
 			p.Folder = nil
@@ -119,7 +116,26 @@ func (h *Handler) setFolder(c echo.Context) error {
 	})
 }
 
-func (h *Handler) changePrefs(c echo.Context, change func(*prefs)) error {
+// folderOfForm looks up the folder that a form of the picker names.
+func (h *Handler) folderOfForm(c echo.Context) (transfer.Folder, error) {
+	ctx := c.Request().Context()
+	ref, err := parseFolder(c.FormValue("folder"))
+	if err != nil {
+		return transfer.Folder{}, err
+	}
+	client, err := h.o.Client(ctx, owner(c))
+	if err != nil {
+		return transfer.Folder{}, err
+	}
+	f, _, err := folderAt(ctx, client, ref)
+	return f, err
+}
+
+// settingsSaved is the settings page that says that they are.
+const settingsSaved = "/settings?saved=1"
+
+// changePrefs changes what the person has set, and leads on to a page.
+func (h *Handler) changePrefs(c echo.Context, to string, change func(*prefs)) error {
 	ctx := c.Request().Context()
 	p, err := h.prefs(ctx, owner(c))
 	if err != nil {
@@ -129,7 +145,7 @@ func (h *Handler) changePrefs(c echo.Context, change func(*prefs)) error {
 	if err := h.o.Users.SetPrefs(ctx, owner(c), p); err != nil {
 		return err
 	}
-	return seeOther(c, "/settings?saved=1")
+	return seeOther(c, to)
 }
 
 // makeKey serves POST /settings/devices. The key is in this answer and nowhere else, so the

@@ -68,7 +68,7 @@ func (h *Handler) shared(c echo.Context) error {
 	return c.Redirect(http.StatusSeeOther, "/save?"+words.Encode())
 }
 
-// saveShared hands one shared file over to OneDrive, into the default folder. Its size has to be
+// saveShared hands one shared file over to OneDrive, into the person's folder for it. Its size has to be
 // known first, so it is spooled meanwhile.
 func (h *Handler) saveShared(c echo.Context, part *multipart.Part) error {
 	file, err := h.o.Saver.Spool(c.Request().Context(), owner(c), part)

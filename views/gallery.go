@@ -32,6 +32,9 @@ func Gallery() []Sample {
 	add("picker-search", PickerBody(Picker{Query: "cats", Found: true, Folders: []Folder{{Name: "Cats", Count: "Pictures/Cats", URL: "/folders?id=c", Icon: "folder"}}}))
 	add("picker-none", PickerBody(Picker{Query: "xyz", Found: true}))
 	add("picker-bad-name", PickerBody(Picker{Here: Folder{Value: "d|x"}, NewName: "a/b", Problem: &Notice{Tone: Bad, What: "OneDrive does not take this name.", Do: "Leave out / and its like."}}))
+	add("picker-rule", PickerBody(galleryPickerRule()))
+	add("rules-none", SettingsRules(Settings{Who: "who"}))
+	add("rules", SettingsRules(galleryRules()))
 	add("empty", NoTransfers("Nothing here yet. Paste a link above, and its way into OneDrive shows here, live."))
 	add("retry-failed", RetryFailed(List{Failed: 12}))
 	add("retry-failed-none", RetryFailed(List{}))
@@ -129,6 +132,18 @@ func galleryAgain() SaveForm {
 	f.Again = &Again{Name: "tabby.jpg", Action: "/transfers/failed/change", Problem: &Notice{
 		Tone: Bad, What: "A file of this name is there already.", Did: "It was left as it is.", Do: "Give another name, or choose to keep both or to replace."}}
 	return f
+}
+
+func galleryRules() Settings {
+	return Settings{Who: "who", RuleBad: "This is not a site.", Rule: Rule{Site: "not a site", Kind: "video"}, Rules: []Rule{
+		{Site: "dribbble.com", Kind: "picture", Words: "Pictures from dribbble.com", Folder: "Inspiration"},
+		{Kind: "document", Words: "Documents", Folder: "Papers"},
+	}}
+}
+
+func galleryPickerRule() Picker {
+	return Picker{Here: Folder{Value: "d|i", Name: "Inspiration", Path: "Inspiration"}, Return: "/settings?kind=picture&site=dribbble.com",
+		Crumbs: []Folder{{Name: "OneDrive", URL: "/folders"}, {Name: "Inspiration"}}, Rule: &Rule{Site: "dribbble.com", Kind: "picture", Words: "Pictures from dribbble.com"}}
 }
 
 func galleryPicker() Picker {

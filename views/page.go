@@ -93,6 +93,22 @@ func Conflicts() []Link {
 	}
 }
 
+// Rule says where something goes that is saved without a choice of folder.
+type Rule struct {
+	Site   string
+	Kind   string
+	Words  string // "Pictures from dribbble.com"
+	Folder string
+}
+
+// Kinds are the kinds of files that a rule can be for.
+func Kinds() []Link {
+	return []Link{
+		{"Everything", ""}, {"Pictures", "picture"}, {"Videos", "video"}, {"Sound", "audio"}, {"Documents", "document"},
+		{"Other files", "other"},
+	}
+}
+
 // Picker is the folder picker.
 type Picker struct {
 	Who     string // stands for the account
@@ -109,6 +125,7 @@ type Picker struct {
 	NewName string
 	Problem *Notice
 	Default bool   // chooses the default folder: "Save here" is a form to the settings
+	Rule    *Rule  // chooses the folder of this rule: likewise
 	Return  string // which page the picker was opened from
 }
 
@@ -127,6 +144,9 @@ type Settings struct {
 	Folder       Folder
 	HasFolder    bool
 	Conflict     string
+	Rules        []Rule
+	Rule         Rule   // what is in the fields for another one
+	RuleBad      string // what is wrong with it
 	Devices      []Device
 	NewKey       string // shown once, right after it was made
 	NewKeyName   string

@@ -20,6 +20,9 @@ func FoldersURL(driveID, id, cursor, query, back string) string {
 // ChangeURL is the address of the form that tries a transfer again with changes.
 func ChangeURL(id string) string { return withQuery("/save", "again", id) }
 
+// RuleURL is the settings page as the one that the picker is opened from to choose the folder of a rule.
+func RuleURL(site, kind string) string { return withQuery("/settings", "site", site, "kind", kind) }
+
 // withQuery adds the pairs whose value is not empty.
 func withQuery(path string, pairs ...string) string {
 	q := url.Values{}
