@@ -307,7 +307,11 @@ func (t *targets) checkForm(ctx context.Context, r *transfer.Request) error {
 
 // wanted is the folder that a request means, and the rule that says so, if one does.
 func (t *targets) wanted(ctx context.Context, r *transfer.Request) (onedrive.Ref, *rule, error) {
-	if ref := (onedrive.Ref{DriveID: r.DriveID, ID: r.FolderID}); ref != (onedrive.Ref{}) {
+	switch ref := (onedrive.Ref{DriveID: r.DriveID, ID: r.FolderID}); ref {
+	case onedrive.Ref{}:
+	case driveTop:
+		return onedrive.Ref{}, nil, nil
+	default:
 		return ref, nil, nil
 	}
 	p, err := t.prefs(ctx)

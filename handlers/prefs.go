@@ -63,14 +63,26 @@ func (p *prefs) known() []transfer.Folder {
 	return append(list, p.Recent...)
 }
 
+// driveTop is how Graph, forms and the API name OneDrive's top without its id. No name at all leaves the folder of a
+// transfer to what the person has set.
+var driveTop = onedrive.Ref{ID: "root"}
+
 // folderValue is how forms and addresses name a folder: drive id, a bar, item id. Neither id has
 // a bar in it.
-func folderValue(ref onedrive.Ref) string { return ref.DriveID + "|" + ref.ID }
+func folderValue(ref onedrive.Ref) string {
+	if ref == (onedrive.Ref{}) {
+		ref = driveTop
+	}
+	return ref.DriveID + "|" + ref.ID
+}
 
 // parseFolder reads folderValue back. The empty value is OneDrive's top.
 func parseFolder(s string) (onedrive.Ref, error) {
 	drive, id, _ := strings.Cut(s, "|")
 	ref := onedrive.Ref{DriveID: drive, ID: id}
+	if ref == driveTop {
+		ref = onedrive.Ref{}
+	}
 	return ref, checkRef(ref)
 }
 

@@ -79,6 +79,32 @@ func TestRulesPickTheFolderWhereNobodyDid(t *testing.T) {
 	}
 }
 
+// OneDrive's top is a choice, too: neither the default folder nor a rule counts then. Scripts of the pages send the
+// form's choice to the API when a file is dropped.
+func TestTheTopIsAFolderThatCanBeChosen(t *testing.T) {
+	s := setup(t)
+	b := s.signIn(robin)
+	b.form("/settings/folder", "folder", b.folder("Usual")).want(303)
+	b.rule("", "document", b.folder("Papers"))
+	value := ""
+	for n := range b.get("/").want(200).page().root.Descendants() {
+		if n.Data == "option" && text(n) == "OneDrive" {
+			value = attr(n, "value")
+		}
+	}
+	drive, id, _ := strings.Cut(value, "|")
+	order := map[string]any{"route": "upload", "name": "thesis.pdf", "size": 6, "driveId": drive, "folderId": id}
+	folder := b.json("POST", "/api/v1/transfers", order).want(202).json()["folder"].(map[string]any)
+	if folder["path"] != "/" {
+		t.Errorf("chosen as %q, the top is %v", value, folder)
+	}
+	to := b.form("/transfers", "urls", s.sample("meadow.jpg"), "folder", value).want(303).header("Location")
+	newest := b.get("/api/v1/transfers?top=1").want(200).json()["value"].([]any)[0].(map[string]any)
+	if got := newest["folder"].(map[string]any); got["path"] != "/" {
+		t.Errorf("chosen as %q, the form's top is %v, and leads to %s", value, got, to)
+	}
+}
+
 // A batch asks OneDrive for a folder once, however many rules and lines lead to it: the only answer that is wrong
 // counts for all of them, and says which rule it is about.
 func TestABatchLooksAFolderOfItsRulesUpOnce(t *testing.T) {
