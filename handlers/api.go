@@ -46,8 +46,8 @@ func (h *Handler) apiRoutes() []route {
 	return table
 }
 
-// apiMe serves GET /api/v1/me: who it is, their drive, whether OneDrive fetches for them, and the
-// folder of transfers that name none.
+// apiMe serves GET /api/v1/me: who it is, their drive, whether OneDrive fetches for them, the
+// folder of transfers that name none, and how many rules may lead them elsewhere.
 func (h *Handler) apiMe(c echo.Context) error {
 	ctx := c.Request().Context()
 	u, _ := user(c)
@@ -73,7 +73,7 @@ func (h *Handler) apiMe(c echo.Context) error {
 	}
 	return c.JSON(http.StatusOK, map[string]any{
 		"id": u.ID, "displayName": u.Name, "userPrincipalName": u.Username, "drive": drive, "native": h.native(ctx, u.ID, d),
-		"folder": folderJSON(folder),
+		"folder": folderJSON(folder), "rules": len(p.Rules),
 	})
 }
 

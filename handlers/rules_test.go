@@ -40,7 +40,7 @@ func (b *browser) rules() (list []string) {
 // host is the name by which the stand-in's samples are reached.
 func (s *site) host() string { return must(url.Parse(s.microsoft.URL))(s.t).Hostname() }
 
-func folderOf(transfer map[string]any) any { return transfer["folder"].(map[string]any)["name"] }
+func folderOf(answer map[string]any) any { return answer["folder"].(map[string]any)["name"] }
 
 // Each way in that names no folder goes by the rules, and one that names a folder does not.
 func TestRulesPickTheFolderWhereNobodyDid(t *testing.T) {
@@ -50,6 +50,9 @@ func TestRulesPickTheFolderWhereNobodyDid(t *testing.T) {
 	b.form("/settings/folder", "folder", usual).want(303)
 	b.rule("dribbble.example", "picture", inspiration)
 	b.rule("", "document", papers)
+	if me := b.get("/api/v1/me").want(200).json(); me["rules"] != 2.0 || folderOf(me) != "Usual" {
+		t.Errorf("me tells of %v rules and the folder %v", me["rules"], me["folder"])
+	}
 	drive, id, _ := strings.Cut(papers, "|")
 	shot := map[string]any{"sourceUrl": s.sample("meadow.jpg"), "pageUrl": "https://dribbble.example/shots/1"}
 	other := map[string]any{"sourceUrl": s.sample("meadow.jpg"), "pageUrl": "https://news.example/"}

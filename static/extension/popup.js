@@ -70,7 +70,7 @@ async function load() {
   try {
     const [me, list] = await Promise.all([api.me(server), api.recent(server)])
     find('account').textContent = me.displayName ?? ''
-    if (!chosen && me.folder) find('folder').textContent = placeOf(me.folder)
+    if (!chosen && me.folder) find('folder').textContent = placeOf(me.folder) + (me.rules ? ', or by your rules' : '')
     for (const t of list.value) transfers.set(t.id, t)
     await draw()
     await live()
