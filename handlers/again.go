@@ -147,6 +147,7 @@ func (h *Handler) againForm(ctx context.Context, userID, id, chosen string) (vie
 	if err != nil {
 		return form, t, err
 	}
+	form.Folders = slices.DeleteFunc(form.Folders, func(f views.Folder) bool { return f.Value == "" }) // it has its folder: no rules decide
 	if chosen == "" {
 		form.Folders = chosenFolder(form.Folders, t.Folder)
 	}

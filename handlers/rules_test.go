@@ -213,6 +213,10 @@ func TestTheFormOffersTheRulesOnceThereAreSome(t *testing.T) {
 	if got := b.form("/transfers", "urls", s.sample("meadow.jpg"), "folder", "").want(422).body; !strings.Contains(got, "You saved this into Papers before.") {
 		t.Errorf("not said:\n%s", got)
 	}
+	failed := b.failed(map[string]any{"sourceUrl": s.sample("missing.jpg")})
+	if got := first("/save?again=" + failed); attr(got, "value") == "" {
+		t.Errorf("a transfer that has its folder is offered %q", text(got))
+	}
 	b.form("/transfers", "urls", s.sample("meadow.jpg"), "folder", usual).want(303)
 	newest := b.get("/api/v1/transfers?top=1").want(200).json()["value"].([]any)[0].(map[string]any)
 	if folderOf(newest) != "Usual" {
