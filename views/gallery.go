@@ -33,7 +33,6 @@ func Gallery() []Sample {
 	add("picker-none", PickerBody(Picker{Query: "xyz", Found: true}))
 	add("picker-bad-name", PickerBody(Picker{Here: Folder{Value: "d|x"}, NewName: "a/b", Problem: &Notice{Tone: Bad, What: "OneDrive does not take this name.", Do: "Leave out / and its like."}}))
 	add("picker-rule", PickerBody(galleryPickerRule()))
-	add("rules-none", SettingsRules(Settings{Who: "who"}))
 	add("rules", SettingsRules(galleryRules()))
 	add("empty", NoTransfers("Nothing here yet. Paste a link above, and its way into OneDrive shows here, live."))
 	add("retry-failed", RetryFailed(List{Failed: 12}))
