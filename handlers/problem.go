@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"net/url"
@@ -34,13 +35,7 @@ func problemOf(err error) problem {
 		p.Field, p.Detail, p.Status = field.Field, fieldWords(field), http.StatusBadRequest
 	}
 	if errors.As(err, &judged) {
-		p.Next = judged.next
-	}
-	if judged != nil && judged.field != "" {
-		p.Field = judged.field
-		if judged.said != "" {
-			p.Detail = judged.said
-		}
+		p.Field, p.Detail, p.Next = cmp.Or(judged.field, p.Field), cmp.Or(judged.said, p.Detail), judged.next
 	}
 	return p
 }

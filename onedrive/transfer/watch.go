@@ -59,6 +59,44 @@ func newHub(ctx context.Context, s *Store) *hub {
 	return h
 }
 
+// catching is the newest catchUp of a hub: one that begins ends the one before.
+type catching struct {
+	hub  *hub
+	stop context.CancelFunc
+	done chan struct{}
+}
+
+// begin ends when ctx does, or with the next.
+func (c *catching) begin(ctx context.Context, waits ...time.Duration) {
+	c.end()
+	before, done := c.done, make(chan struct{})
+	ctx, c.stop = context.WithCancel(ctx)
+	c.done = done
+	c.hub.tasks.Go(func() {
+		defer close(done)
+		if before != nil {
+			<-before
+		}
+		c.hub.catchUp(ctx, waits...)
+	})
+}
+
+func (c *catching) end() {
+	if c.stop != nil {
+		c.stop()
+	}
+}
+
+// idle reports whether none runs.
+func (c *catching) idle() bool {
+	select {
+	case <-c.done:
+		return true
+	default:
+		return c.done == nil
+	}
+}
+
 // catchUp compares all feeds until that has succeeded after each of the waits.
 func (h *hub) catchUp(ctx context.Context, waits ...time.Duration) {
 	for _, wait := range waits {
@@ -100,35 +138,19 @@ func (h *hub) run(ctx context.Context) {
 	events, records := h.store.events.StatusChanged(nats.CONNECTED), h.store.nc.StatusChanged(nats.CONNECTED)
 	defer h.store.events.RemoveStatusListener(events)
 	defer h.store.nc.RemoveStatusListener(records)
-	stop, done := context.CancelFunc(func() {}), make(chan struct{}) // of the newest catchUp
-	close(done)
-	begin := func(waits ...time.Duration) {
-		stop()
-		before, mine := done, make(chan struct{})
-		var c context.Context
-		c, stop = context.WithCancel(ctx)
-		h.tasks.Go(func() { // ends with c
-			defer close(mine)
-			<-before
-			h.catchUp(c, waits...)
-		})
-		done = mine
-	}
-	defer func() { stop() }()
+	c := catching{hub: h}
+	defer c.end()
 	for {
 		select {
 		case m := <-h.in:
 			h.take(m)
 		case <-events: // what was sent meanwhile is lost
-			begin(0, firstCheck, 2*firstCheck)
+			c.begin(ctx, 0, firstCheck, 2*firstCheck)
 		case <-records:
-			begin(0, firstCheck, 2*firstCheck)
+			c.begin(ctx, 0, firstCheck, 2*firstCheck)
 		case <-tick.C:
-			h.tidy()
-			select {
-			case <-done:
-				begin(0)
-			default:
+			if h.tidy(); c.idle() {
+				c.begin(ctx, 0)
 			}
 		case <-ctx.Done():
 			return
